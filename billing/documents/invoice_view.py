@@ -1,0 +1,239 @@
+"""What an invoice shows, as text: figures, dates and labels in the order in which they are printed.
+
+Invariant: figures are formatted from integers and exact amounts and never rounded. An exact amount
+with more than 12 digits after the point shows its first 12 and an ellipsis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+from fractions import Fraction
+
+from babel.dates import format_datetime
+
+from billing.documents.invoice_document import (
+    InvoiceDocument,
+    InvoicedPeriod,
+    InvoiceLine,
+    Party,
+    PricedBand,
+    TaxedNet,
+)
+from pricing_rules.money import decimal_text, exact_text
+from pricing_rules.period import known_zone, moment_text
+
+EXACT_DIGITS = 12
+"""Most digits after the point of an exact amount that are shown."""
+
+MINUS = "\N{MINUS SIGN}"
+NBSP = "\N{NO-BREAK SPACE}"
+
+TAX_CATEGORIES = {
+    "S": "standard rate",
+    "Z": "zero rated",
+    "E": "exempt",
+    "AE": "reverse charge",
+    "K": "intra-community supply",
+    "G": "export",
+    "O": "outside the scope of tax",
+}
+"""Labels of the tax categories of UNCL 5305 that EN 16931 uses."""
+
+View = Mapping[str, object]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def invoice_view(invoice: InvoiceDocument) -> View:
+    """Everything that the template prints, formatted; only texts, truths and lists of them."""
+    kind = "Invoice preview" if invoice.is_preview else "Invoice"
+    dates = period_dates(invoice.period)
+    ends_at = _moment(invoice.period.end_at, zone=UTC)
+    return {
+        "title": f"{kind} {invoice.number or ''}".strip() + f", {invoice.bill_to.account}, {dates}",
+        # The clock is no input: the document is dated with the end of what it bills.
+        "dated": [ends_at.year, ends_at.month, ends_at.day],
+        "preview": invoice.is_preview,
+        "number": invoice.number,
+        "issuer": _party(invoice.issuer),
+        "bill_to": _party(invoice.bill_to),
+        "account": invoice.bill_to.account,
+        "dates": dates,
+        "instants": f"{moment_text(invoice.period.start_at)} to before "
+        f"{moment_text(invoice.period.end_at)}",
+        "currency": invoice.currency,
+        "terms": payment_terms(invoice.payment_terms_days),
+        "includes_tax": invoice.prices_include_tax,
+        "lines": [_line(line, invoice=invoice) for line in invoice.lines],
+        "totals": list(_totals(invoice)),
+        "total": money(invoice.total_minor, digits=invoice.minor_digits),
+        "books": [
+            {"name": f"{book.series} {book.number}", "digest": book.digest}
+            for book in invoice.price_books
+        ],
+        "unpriced": [
+            {
+                "what": [usage.model, usage.service_tier, usage.unit],
+                "quantity": quantity(usage.quantity, scale=usage.scale),
+                "events": grouped(str(usage.events)),
+                "reason": usage.reason,
+            }
+            for usage in invoice.unpriced
+        ],
+    }
+
+
+def grouped(number: str) -> str:
+    """Plain digits with thousands separators and a true minus sign: ``-1234.5`` -> ``-1,234.5``."""
+    sign, digits = (MINUS, number[1:]) if number.startswith("-") else ("", number)
+    whole, point, fraction = digits.partition(".")
+    return f"{sign}{int(whole):,}{point}{fraction}"
+
+
+def money(amount_minor: int, *, digits: int) -> str:
+    """Minor units as an amount: 123456 with 2 digits is 1,234.56; with 0 digits 123,456."""
+    text = str(abs(amount_minor)).rjust(digits + 1, "0")
+    cut = len(text) - digits
+    sign = "-" if amount_minor < 0 else ""
+    return grouped(f"{sign}{text[:cut]}.{text[cut:]}" if digits else sign + text)
+
+
+def exact_amount(amount: Fraction) -> str:
+    """An exact amount in full, or its first 12 digits after the point and an ellipsis."""
+    text = exact_text(amount)
+    if "/" not in text and len(text.partition(".")[2]) <= EXACT_DIGITS:
+        return grouped(text)
+    shown = abs(amount.numerator) * 10**EXACT_DIGITS // amount.denominator
+    sign = "-" if amount < 0 else ""
+    return grouped(sign + f"{shown // 10**EXACT_DIGITS}.{shown % 10**EXACT_DIGITS:012d}") + "…"
+
+
+def quantity(count: int, *, scale: int) -> str:
+    """A count of 1/``scale`` units as units: 2,500 at scale 1,000 is 2.5."""
+    return exact_amount(Fraction(count, scale))
+
+
+def rate_text(rate: Decimal) -> str:
+    """A rate exactly as the price book gives it."""
+    return decimal_text(rate)
+
+
+def basis_text(per: int) -> str:
+    """What a rate is for: ``per million``, ``each``, or ``per 1,000``."""
+    return {1: "each", 1_000_000: "per million"}.get(per) or f"per{NBSP}{per:,}"
+
+
+def period_dates(period: InvoicedPeriod) -> str:
+    """A half-open period as people write it, to its last day: ``1 Oct 2026 to 31 Oct 2026 (UTC)``.
+
+    A side that is not a midnight in the period's zone shows its time of day.
+    """
+    zone = known_zone(period.zone)
+    start, end = (_moment(at, zone=zone) for at in (period.start_at, period.end_at))
+    last = end - timedelta(days=1) if _is_midnight(end) else end
+    return f"{_day(start)} to {_day(last)} ({period.zone})"
+
+
+def payment_terms(days: int) -> str:
+    """When payment is due."""
+    if days == 0:
+        return "Payable on receipt"
+    return f"{days} {'day' if days == 1 else 'days'} from the date of the invoice"
+
+
+def line_ranges(lines: Sequence[int]) -> str:
+    """Line numbers in short: 1, 2, 3 and 5 are ``lines 1–3, 5``."""
+    ranges: list[tuple[int, int]] = []
+    for line in sorted(set(lines)):
+        if ranges and line == ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], line)
+        else:
+            ranges.append((line, line))
+    shown = ", ".join(f"{a}" if a == b else f"{a}–{b}" for a, b in ranges)
+    return f"{'lines' if len(set(lines)) > 1 else 'line'} {shown}"
+
+
+def _moment(at: int, *, zone: tzinfo) -> datetime:
+    return (_EPOCH + timedelta(microseconds=at)).astimezone(zone)
+
+
+def _is_midnight(moment: datetime) -> bool:
+    return (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0)
+
+
+def _day(moment: datetime) -> str:
+    shape = "d MMM y" if _is_midnight(moment) else "d MMM y HH:mm"
+    return format_datetime(moment, shape, locale="en")
+
+
+def _party(party: Party) -> View:
+    return {
+        "name": party.name,
+        "address": list(party.address),
+        "tax_id": party.tax_id,
+        "email": party.email,
+    }
+
+
+def _line(line: InvoiceLine, *, invoice: InvoiceDocument) -> View:
+    plain = len(line.bands) == 1 and line.bands[0].when is None and line.bands[0].flat == 0
+    rate, basis, bands = "", "", line.bands
+    if plain:
+        rate, basis = rate_text(line.bands[0].rate), basis_text(line.bands[0].per)
+        bands = ()
+    elif line.percent is not None:
+        rate = f"{decimal_text(line.percent)}{NBSP}%"
+    counted = line.quantity is not None
+    return {
+        "number": str(line.line),
+        "description": line.description,
+        "note": f"on {line_ranges(line.applies_to)}" if line.applies_to else "",
+        "quantity": quantity(line.quantity or 0, scale=line.scale) if counted else "",
+        "rate": rate,
+        "basis": basis,
+        "amount": money(line.amount_minor, digits=invoice.minor_digits),
+        "bands": [
+            _band(band, line=line, number=number, invoice=invoice)
+            for number, band in enumerate(bands, start=1)
+        ],
+    }
+
+
+def _band(band: PricedBand, *, line: InvoiceLine, number: int, invoice: InvoiceDocument) -> View:
+    label = [f"when {band.when}"] if band.when else []
+    if not band.when:
+        label = [f"Band {number}"] if len(line.bands) > 1 else ["With a flat amount"]
+    if len(invoice.price_books) > 1:
+        label.append(f"price book {band.book_number}")
+    flat = f"+ {rate_text(band.flat)}{NBSP}flat" if band.flat else ""
+    return {
+        "label": ", ".join(label),
+        "quantity": quantity(band.quantity, scale=line.scale),
+        "rate": rate_text(band.rate),
+        "basis": " ".join(filter(None, [basis_text(band.per), flat])),
+        "amount": exact_amount(band.amount),
+    }
+
+
+def _totals(invoice: InvoiceDocument) -> Iterator[View]:
+    """The rows between the lines and the total: label, amount and a note under them."""
+
+    def row(label: str, *, minor: int, note: str | None = None) -> View:
+        return {"label": label, "note": note, "amount": money(minor, digits=invoice.minor_digits)}
+
+    with_tax = " (tax included)" if invoice.prices_include_tax else ""
+    yield row(f"Subtotal{with_tax}", minor=invoice.usage_minor)
+    if invoice.discount_minor:
+        yield row(f"Discounts{with_tax}", minor=invoice.discount_minor)
+    yield row("Net", minor=invoice.net_minor)
+    for tax in invoice.taxes:
+        on = money(tax.net_minor, digits=invoice.minor_digits)
+        yield row(f"{_tax_label(tax)} on {on}", minor=tax.tax_minor, note=tax.note)
+    if len(invoice.taxes) != 1:
+        yield row("Total tax", minor=invoice.tax_minor)
+
+
+def _tax_label(tax: TaxedNet) -> str:
+    category = TAX_CATEGORIES.get(tax.category, tax.category)
+    return f"Tax {decimal_text(tax.rate_percent)}{NBSP}% ({category})"

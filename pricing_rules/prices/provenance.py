@@ -1,0 +1,147 @@
+"""What a rate rests on: the records that a derived price book carries beside its rates.
+
+Invariant: they are complete enough to walk from a rate to files, rows, digests and weights with
+the book alone, and every figure is text, so that the book has one digest.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pricing_rules.document import Document, Name, Text
+from pricing_rules.money import AmountText, RateText
+from pricing_rules.period import MomentText
+
+
+class SourceRows(Document):
+    """Rows of one measurement file: 1-based line numbers (the header is line 1) and the file's
+    digest.
+    """
+
+    file: Name
+    sha256: Name
+    rows: tuple[int, ...]
+    measured_date: Name | None = None
+
+
+class WeightedPoint(Document):
+    """One measured operating point and its weight in an interpolated one (weights add up to 1)."""
+
+    weight: AmountText
+    concurrency: int
+    interactivity_tokens_per_s: RateText
+    output_tokens_per_s_per_accelerator: RateText
+    source: SourceRows
+
+
+class MeasuredShape(Document):
+    """One workload shape at the promise: what a request takes, and what the fit says that it
+    takes.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    accelerator_seconds_per_request: RateText
+    fitted_accelerator_seconds_per_request: RateText
+    clamped: bool
+    points: tuple[WeightedPoint, ...]
+
+
+class CostPart(Document):
+    """One part of the cost of an accelerator-hour, with where its figure comes from."""
+
+    part: Name
+    usd_per_hour: RateText
+    source: Text
+
+
+class HardwareCost(Document):
+    """One hardware of the pool: its share of the pool's request capacity, its hour, and its
+    fitted seconds.
+    """
+
+    hardware: Name
+    accelerators: int
+    share_of_capacity: RateText
+    usd_per_hour: RateText
+    parts: tuple[CostPart, ...]
+    setup: Text
+    fit: Literal["fit", "cover"]
+    us_per_input_token: RateText
+    us_per_cached_token: RateText
+    us_per_output_token: RateText
+    shapes: tuple[MeasuredShape, ...]
+
+
+class RunningMaximum(Document):
+    """A floor that was raised to the one of a slower service tier: measured costs are not
+    monotone.
+    """
+
+    service_tier: Name
+    own_floor: RateText
+
+
+class UnitFloor(Document):
+    """The floor of one unit: (unit_cost / utilization + variable) / (1 - minimum_margin -
+    revenue_share).
+
+    Money is in the book's currency per million units.
+    """
+
+    unit: Name
+    kind: Literal["full", "cash", "short_run"]
+    unit_cost_per_mtok: RateText
+    utilization: RateText
+    variable_per_mtok: RateText
+    minimum_margin: RateText
+    revenue_share: RateText
+    floor: RateText
+    raised: RunningMaximum | None = None
+
+
+class CardCost(Document):
+    """What the floors of one rate card were computed from."""
+
+    pool: Name
+    promise: Text
+    hardware: tuple[HardwareCost, ...]
+    floors: tuple[UnitFloor, ...]
+
+
+class RuleStep(Document):
+    """One rule that touched a rate: before, after and why."""
+
+    rule: Name
+    action: Text
+    before: RateText | None = None
+    after: RateText
+    why: Text
+
+
+class InputDocument(Document):
+    """A file that the book was derived from."""
+
+    role: Literal["factory", "policy", "measurement", "usage_mix"]
+    name: Name
+    sha256: Name
+
+
+class Finding(Document):
+    """Something that a person must know before the book is published; ``id`` is what a sign-off
+    names.
+    """
+
+    id: Name
+    kind: Name
+    sentence: Text
+
+
+class SignOff(Document):
+    """A person's word on one finding. An under-floor finding also needs ``ends_at``, when its
+    override ends."""
+
+    finding: Name
+    by: Name
+    reason: Text
+    ends_at: MomentText | None = None

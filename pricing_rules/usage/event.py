@@ -1,0 +1,82 @@
+"""One usage event: the CloudEvents 1.0 envelope and what is counted inside it.
+
+Invariant: an event that validates has a known identity, an offset in its time, counts within
+bounds, and no negative leaf; it holds no text of a prompt.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from pricing_rules.document import Document, Name
+from pricing_rules.period import MomentText
+from pricing_rules.usage.leaves import split_leaves
+from pricing_rules.usage.units import MAX_COUNT, scaled_count
+
+EVENT_TYPE = "tokenworks.usage.v1"
+
+Outcome = Literal["completed", "cancelled", "failed"]
+
+
+def read_counts(counts: object) -> dict[str, int]:
+    """Reported inclusive counts by unit name, at the units' integer scale, checked against one
+    another.
+
+    ValueError names the first unit that is unknown, off its bounds, or less than its parts.
+    """
+    if not isinstance(counts, dict):
+        raise ValueError('must be an object such as {"input_tokens": 1200}')
+    scaled = {str(name): scaled_count(str(name), count=count) for name, count in counts.items()}
+    split_leaves(scaled)
+    return scaled
+
+
+UnitCounts = Annotated[dict[str, int], BeforeValidator(read_counts)]
+"""Counts by unit name; inclusive, as providers report them."""
+
+
+class UsageData(Document):
+    """What was served: ``request_tokens`` (the size that context steps look at) defaults to
+    input_tokens.
+    """
+
+    model: Name
+    service_tier: Name
+    region: Name | Literal[""] = ""
+    units: UnitCounts
+    request_tokens: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
+    outcome: Outcome = "completed"
+    dimensions: dict[Name, Name] = {}
+    attributes: dict[Name, Any] = {}
+
+    @property
+    def size_tokens(self) -> int:
+        """The request's size: ``request_tokens`` where given, else the input tokens."""
+        if self.request_tokens is not None:
+            return self.request_tokens
+        return self.units.get("input_tokens", 0)
+
+
+class UsageEvent(Document):
+    """A CloudEvent of type ``tokenworks.usage.v1``; its identity is ``(source, id)``."""
+
+    specversion: Literal["1.0"]
+    id: Name
+    source: Name
+    type: Literal["tokenworks.usage.v1"]
+    subject: Name
+    time: MomentText
+    datacontenttype: Literal["application/json"] | None = None
+    dataschema: Name | None = None
+    data: UsageData
+
+    @model_validator(mode="after")
+    def _attributes_are_flat(self) -> UsageEvent:
+        for name, value in self.data.attributes.items():
+            if not isinstance(value, str | int | bool):
+                raise ValueError(
+                    f"the attribute {name} must be a string, a whole number or true/false"
+                )
+        return self

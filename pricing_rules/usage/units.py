@@ -1,0 +1,182 @@
+"""The unit registry: what can be counted, at which integer scale, and which unit contains which.
+
+Invariant: the table is append-only, and containment is the subset relation of dimensions: a unit
+contains every unit whose dimensions include its own (``input_tokens`` contains
+``cache_read_tokens``).
+
+Names and containment follow the registry of genai-prices (MIT, version 0.2.3);
+``passthrough_spend`` is ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import cache
+
+MAX_COUNT = 10**12
+"""Largest count of one unit in one event, in its natural unit; more is a typing error, not
+traffic.
+"""
+
+_COUNT_TEXT = re.compile(r"(0|[1-9][0-9]{0,12})(\.[0-9]{1,9})?\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One countable thing.
+
+    ``scale``: how many integer steps one natural unit has (audio seconds are counted in
+    milliseconds, so 2.5 s is 2500). ``dimensions``: what it is, as ``key=value`` words.
+    """
+
+    name: str
+    scale: int
+    dimensions: frozenset[str]
+
+    def contains(self, other: Unit) -> bool:
+        """Whether every ``other`` is one of these, the unit itself included."""
+        return self.dimensions <= other.dimensions
+
+
+_MODALITIES = ("text", "audio", "image", "video")
+
+
+def _tokens(name: str, direction: str, rest: str = "") -> tuple[str, int, str]:
+    return name, 1, f"family=tokens direction={direction} {rest}"
+
+
+def _cache_units(modality: str) -> list[tuple[str, int, str]]:
+    infix, own = (f"{modality}_", f" modality={modality}") if modality else ("", "")
+    return [
+        _tokens(f"cache_{infix}read_tokens", "input", f"token_type=cache_read{own}"),
+        _tokens(f"cache_{infix}write_tokens", "input", f"token_type=cache_write{own}"),
+        _tokens(
+            f"cache_{infix}write_5m_tokens", "input", f"token_type=cache_write cache_ttl=5m{own}"
+        ),
+        _tokens(
+            f"cache_{infix}write_1h_tokens", "input", f"token_type=cache_write cache_ttl=1h{own}"
+        ),
+    ]
+
+
+def _typed_units(direction: str, token_type: str) -> list[tuple[str, int, str]]:
+    plain = _tokens(f"{direction}_{token_type}_tokens", direction, f"token_type={token_type}")
+    return [plain] + [
+        _tokens(
+            f"{direction}_{m}_{token_type}_tokens",
+            direction,
+            f"token_type={token_type} modality={m}",
+        )
+        for m in _MODALITIES
+    ]
+
+
+def _modality_units(modality: str) -> list[tuple[str, int, str]]:
+    return [
+        _tokens(f"input_{modality}_tokens", "input", f"modality={modality}"),
+        _tokens(f"output_{modality}_tokens", "output", f"modality={modality}"),
+        *_cache_units(modality),
+    ]
+
+
+_TABLE: tuple[tuple[str, int, str], ...] = (
+    _tokens("input_tokens", "input"),
+    _tokens("output_tokens", "output"),
+    *_cache_units(""),
+    *(unit for modality in _MODALITIES for unit in _modality_units(modality)),
+    *_typed_units("input", "tool"),
+    *_typed_units("output", "reasoning"),
+    *_typed_units("output", "citation"),
+    ("input_characters", 1, "family=characters direction=input"),
+    ("input_text_messages", 1, "family=messages direction=input modality=text"),
+    ("audio_seconds", 1000, "family=durations modality=audio"),
+    ("input_audio_seconds", 1000, "family=durations direction=input modality=audio"),
+    ("output_audio_seconds", 1000, "family=durations direction=output modality=audio"),
+    ("input_pixels", 1, "family=pixels direction=input"),
+    ("input_document_pages", 1, "family=document_pages direction=input"),
+    (
+        "input_annotated_document_pages",
+        1,
+        "family=document_pages direction=input page_type=annotated",
+    ),
+    ("rerank_searches", 1, "family=rerank"),
+    ("web_searches", 1, "family=tool_calls tool_type=web_search"),
+    ("social_searches", 1, "family=tool_calls tool_type=social_search"),
+    ("storage_searches", 1, "family=tool_calls tool_type=storage_search"),
+    ("code_executions", 1, "family=tool_calls tool_type=code_execution"),
+    ("requests", 1, "family=requests"),
+    # What a third party charged for a part of the request, in the currency of the book: the
+    # quantity that percentage ladders price. Counted in millionths.
+    ("passthrough_spend", 1_000_000, "family=passthrough_spend"),
+)
+
+UNITS: dict[str, Unit] = {
+    name: Unit(name=name, scale=scale, dimensions=frozenset(words.split()))
+    for name, scale, words in _TABLE
+}
+"""Every unit by name, in registry order."""
+
+REQUESTS = "requests"
+"""The unit whose count is the number of events of a total; it is never reported and never a leaf.
+"""
+
+REPORTED_UNITS: tuple[str, ...] = tuple(name for name in UNITS if name != REQUESTS)
+"""The units that an event may report."""
+
+
+def scaled_count(unit: str, *, count: object) -> int:
+    """A reported count as an integer of the unit's scale.
+
+    ``count`` is an int, or for units counted in fractions also a plain decimal string (``"2.5"``
+    audio seconds is 2500). ValueError for a unit that does not exist or is not reported, a bool,
+    a float, a negative or huge count, or a string that is off the scale.
+    """
+    if unit not in UNITS:
+        raise ValueError(f'"{unit:.60}" is not a unit; see the unit registry')
+    if unit == REQUESTS:
+        raise ValueError('"requests" is the number of events; leave it out')
+    scale = UNITS[unit].scale
+    if isinstance(count, str) and scale > 1 and _COUNT_TEXT.match(count):
+        whole, _, fraction = count.partition(".")
+        steps = len(str(scale)) - 1
+        if len(fraction.rstrip("0")) > steps:
+            raise ValueError(f'{unit} is counted in 1/{scale}: "{count}" has too many decimals')
+        scaled = int(whole) * scale + int(fraction[:steps].ljust(steps, "0"))
+    elif isinstance(count, bool) or not isinstance(count, int):
+        wanted = 'a whole number or a string such as "2.5"' if scale > 1 else "a whole number"
+        raise ValueError(f"{unit} must be {wanted}, not {count!r:.40}")
+    else:
+        scaled = count * scale
+    if not 0 <= scaled <= MAX_COUNT * scale:
+        shown = count if abs(scaled) < 10**30 else "a number beyond all bounds"
+        raise ValueError(f"{unit} must lie between 0 and {MAX_COUNT}, not {shown}")
+    return scaled
+
+
+@cache
+def strict_descendants(unit: str) -> frozenset[str]:
+    """The reported units that ``unit`` contains, without itself."""
+    own = UNITS[unit]
+    return frozenset(n for n in REPORTED_UNITS if n != unit and own.contains(UNITS[n]))
+
+
+def nearest_priced(leaf: str, *, priced: AbstractSet[str]) -> str | None:
+    """The unit of ``priced`` whose rate a leaf takes: itself, or its nearest ancestor.
+
+    None where no unit of ``priced`` contains the leaf. Two incomparable nearest ones raise
+    LookupError that names them: which of both rates was meant is not ours to guess.
+    """
+    own = UNITS[leaf]
+    found = [UNITS[name] for name in priced if UNITS[name].contains(own)]
+    if not found:
+        return None
+    nearest = max(found, key=lambda unit: (len(unit.dimensions), unit.name))
+    rivals = sorted(unit.name for unit in found if not unit.contains(nearest))
+    if rivals:
+        raise LookupError(
+            f"{leaf} has a rate as {nearest.name} and as {rivals[0]}, "
+            "and neither contains the other"
+        )
+    return nearest.name

@@ -1,0 +1,443 @@
+"""The invoice as a PDF: what it prints, what it refuses, and that it never changes.
+
+Invariant: figures are looked up in the text of the PDF as a reader would see them.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pypdf
+import pytest
+import typst
+
+from billing.documents import render_invoice
+from billing.documents.invoice_view import (
+    MINUS,
+    basis_text,
+    exact_amount,
+    grouped,
+    line_ranges,
+    money,
+    payment_terms,
+    quantity,
+)
+from pricing_rules.document import DocumentError
+from pricing_rules.money import parse_exact
+
+DIGEST = "sha256:" + 64 * "a"
+
+# 123,456,789 tokens at 0.25 per million are 30.86419725; less 10 % = 27.777..., 27.77 net after the
+# lines are shared out in cents; 19 % of 27.77 = 5.2763, 5.28; 27.77 + 5.28 = 33.05.
+INVOICE: dict[str, Any] = {
+    "schema": "tokenworks.invoice/1",
+    "status": "preview",
+    "number": None,
+    "issuer": {
+        "name": "Northern Tokens GmbH",
+        "address": ["Turmstraße 12", "10559 Berlin"],
+        "tax_id": "DE123456789",
+        "email": "billing@northern.example",
+    },
+    "customer": {
+        "account": "acme",
+        "name": "Acme Robotics",
+        "address": ["500 Market Street"],
+        "tax_id": None,
+    },
+    "currency": "USD",
+    "minor_digits": 2,
+    "period": {"start": "2026-10-01T00:00:00Z", "end": "2026-11-01T00:00:00Z", "zone": "UTC"},
+    "payment_terms_days": 30,
+    "price_books": [{"series": "usd", "number": 1, "digest": DIGEST}],
+    "lines": [
+        {
+            "line": 1,
+            "kind": "usage",
+            "description": "gpt-oss-120b, standard: output tokens",
+            "model": "gpt-oss-120b",
+            "service_tier": "standard",
+            "unit": "output_tokens",
+            "quantity": 123456789,
+            "scale": 1,
+            "bands": [
+                {
+                    "book_number": 1,
+                    "when": "request_tokens>200000",
+                    "quantity": 123456789,
+                    "rate": "0.25",
+                    "per": 1000000,
+                    "flat": "0",
+                    "amount": "30.86419725",
+                }
+            ],
+            "amount_exact": "30.86419725",
+            "amount_minor": 3086,
+        },
+        {
+            "line": 2,
+            "kind": "discount",
+            "description": "Launch discount 10 %",
+            "applies_to": [1],
+            "percent": "10",
+            "amount_exact": "-3.086419725",
+            "amount_minor": -309,
+        },
+    ],
+    "usage_minor": 3086,
+    "discount_minor": -309,
+    "prices_include_tax": False,
+    "taxes": [
+        {"category": "S", "rate_percent": "19", "net_minor": 2777, "tax_minor": 528, "note": None}
+    ],
+    "net_minor": 2777,
+    "tax_minor": 528,
+    "total_minor": 3305,
+    "unpriced": [],
+}
+
+
+def invoice(changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The invoice above with some of its fields replaced."""
+    return copy.deepcopy({**INVOICE, **(changes or {})})
+
+
+def billed_to(name: str) -> dict[str, Any]:
+    return invoice({"customer": {**INVOICE["customer"], "name": name}})
+
+
+def usage_line(changes: dict[str, Any]) -> dict[str, Any]:
+    return {**INVOICE["lines"][0], **changes}
+
+
+def band(changes: dict[str, Any]) -> dict[str, Any]:
+    return {**INVOICE["lines"][0]["bands"][0], "when": None, **changes}
+
+
+def pages(pdf: bytes) -> list[str]:
+    """The text of each page, with runs of space as one and a hyphen for each minus sign."""
+    read = pypdf.PdfReader(io.BytesIO(pdf)).pages
+    return [" ".join(page.extract_text().replace(MINUS, "-").split()) for page in read]
+
+
+def printed(fields: dict[str, Any]) -> str:
+    return " ".join(pages(render_invoice(fields)))
+
+
+def test_it_is_an_archival_pdf_on_a4() -> None:
+    pdf = render_invoice(INVOICE)
+    assert pdf.startswith(b"%PDF-")
+    assert b"<pdfaid:part>3</pdfaid:part>" in pdf
+    assert b"<pdfaid:conformance>B</pdfaid:conformance>" in pdf
+    box = pypdf.PdfReader(io.BytesIO(pdf)).pages[0].mediabox
+    assert (int(box.width), int(box.height)) == (595, 841)  # 210 x 297 mm in points
+
+
+def test_the_same_invoice_gives_the_same_bytes_also_from_another_thread() -> None:
+    first = render_invoice(INVOICE)
+    assert render_invoice(invoice()) == first
+    with ThreadPoolExecutor(max_workers=4) as pool:  # each thread has a compiler of its own
+        assert set(pool.map(render_invoice, itertools.repeat(INVOICE, 12))) == {first}
+
+
+def test_its_date_is_the_end_of_the_period_and_not_the_clock() -> None:
+    metadata = pypdf.PdfReader(io.BytesIO(render_invoice(INVOICE))).metadata
+    assert metadata is not None
+    assert metadata.creation_date is not None
+    assert metadata.creation_date.strftime("%Y-%m-%d") == "2026-11-01"
+    assert metadata.title == "Invoice preview, acme, 1 Oct 2026 to 31 Oct 2026 (UTC)"
+
+
+def test_it_prints_parties_period_lines_and_totals() -> None:
+    text = printed(INVOICE)
+    for expected in [
+        "Northern Tokens GmbH Turmstraße 12 10559 Berlin Tax ID DE123456789",
+        "billing@northern.example",
+        "Acme Robotics 500 Market Street",
+        "Account acme",
+        "1 Oct 2026 to 31 Oct 2026 (UTC)",
+        "2026-10-01T00:00:00Z to before 2026-11-01T00:00:00Z",
+        "30 days from the date of the invoice",
+        "# Description Quantity Rate (USD) Amount (USD)",
+        "1 gpt-oss-120b, standard: output tokens 123,456,789 30.86",
+        "when request_tokens>200000 123,456,789 0.25 per million 30.86419725",
+        "2 Launch discount 10 %",
+        "on line 1",
+        "10 % -3.09",
+        "Subtotal 30.86",
+        "Discounts -3.09",
+        "Net 27.77",
+        "Tax 19 % (standard rate) on 27.77 5.28",
+        "Total (USD) 33.05",
+        f"usd 1 · {DIGEST}",
+        "Page 1 of 1",
+    ]:
+        assert expected in text
+
+
+def test_a_preview_says_on_each_page_that_it_is_none_and_an_invoice_has_its_number() -> None:
+    lines = [usage_line({"line": number}) for number in range(1, 61)]
+    shown = pages(render_invoice(invoice({"lines": lines})))
+    assert len(shown) > 1
+    assert all("INVOICE PREVIEW – not a tax invoice" in page for page in shown)
+    final = printed(invoice({"status": "final", "number": "2026-000042"}))
+    assert "PREVIEW" not in final
+    assert "2026-000042" in final
+
+
+def test_an_invoice_that_is_no_preview_needs_a_number() -> None:
+    with pytest.raises(DocumentError, match='status "final" needs a number'):
+        render_invoice(invoice({"status": "final"}))
+
+
+def test_two_hundred_lines_run_over_pages_with_the_head_on_each() -> None:
+    lines = [
+        usage_line({"line": number, "description": f"model-{number}, batch: input tokens"})
+        for number in range(1, 201)
+    ]
+    shown = pages(render_invoice(invoice({"lines": lines})))
+    assert len(shown) > 3
+    assert all(f"Page {n} of {len(shown)}" in page for n, page in enumerate(shown, start=1))
+    assert all("Description Quantity" in page for page in shown if "input tokens" in page)
+    whole = " ".join(shown)
+    assert all(f" {number} model-{number}, batch" in whole for number in range(1, 201))
+    assert "Total (USD) 33.05" in shown[-1]
+
+
+def test_a_line_stays_on_one_page_with_its_bands() -> None:
+    bands = [band({"quantity": 7, "amount": "0.00000175"}) for _ in range(5)]
+    lines = [usage_line({"line": n, "description": f"m-{n}", "bands": bands}) for n in range(1, 31)]
+    for page in pages(render_invoice(invoice({"lines": lines}))):
+        assert page.count("Band 5") == page.count("Band 1") == page.count("m-")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "#eval(sys.inputs)",
+        "$x$ *bold* _thin_",
+        "<label> @label",
+        "`raw` \\ // not a comment",
+        "#panic() ] [ } { )",
+        '"quoted" = #{1+1}',
+        "-- --- ... ~ it's",
+        "Ελληνική Εταιρεία",
+        "Завод «Ромашка»",
+        "Łódź İstanbul Đà Nẵng",
+        "株式会社トークン工場 髙橋",
+        "北京令牌有限公司",
+        "삼성전자",
+    ],
+)
+def test_a_name_is_printed_as_it_stands(name: str) -> None:
+    assert name in printed(billed_to(name))
+
+
+@pytest.mark.parametrize("name", ["חברת האסימונים", "شركة الرموز", "टोकन कंपनी", "บริษัท โทเค็น"])
+def test_other_scripts_are_set_without_a_missing_glyph(name: str) -> None:
+    # Readers order and compose these differently; what counts is that none is refused.
+    text = printed(billed_to(name))
+    assert set(name) & set(text) - {" "}
+
+
+@pytest.mark.parametrize(
+    "name, where, sentence",
+    [
+        ("Token 😀 Ltd", "invoice customer.name", 'no font has "😀" (U+1F600, GRINNING FACE)'),
+        ("საქმე", "invoice customer.name", 'no font has "ს" (U+10E1, GEORGIAN LETTER SAN)'),
+        ("x\u20dd", "invoice customer.name", "U+20DD, COMBINING ENCLOSING CIRCLE"),
+        ("\ue000", "invoice customer.name", "U+E000, a character without a name"),
+    ],
+)
+def test_a_character_that_no_font_has_is_refused_by_name(
+    name: str, where: str, sentence: str
+) -> None:
+    with pytest.raises(DocumentError) as refused:
+        render_invoice(billed_to(name))
+    assert refused.value.where == where
+    assert sentence in refused.value.sentence
+
+
+def test_a_missing_character_in_a_line_is_refused_with_the_line() -> None:
+    lines = [INVOICE["lines"][0], {**INVOICE["lines"][1], "description": "Launch 🚀"}]
+    with pytest.raises(DocumentError, match=r"invoice lines\[1\]\.description: .*ROCKET"):
+        render_invoice(invoice({"lines": lines}))
+
+
+def test_the_direction_of_text_cannot_be_turned_around() -> None:
+    with pytest.raises(DocumentError, match=r"customer\.name: .*U\+202E"):
+        render_invoice(billed_to("acme \u202e00.1"))
+
+
+def test_a_fault_of_the_template_is_raised_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("billing.documents.invoice_pdf._TEMPLATE", b"#no-such-function()")
+    with pytest.raises(typst.TypstError, match="unknown variable"):
+        render_invoice(billed_to("株式会社"))
+
+
+@pytest.mark.parametrize("length", [60, 200])
+def test_a_name_without_spaces_wraps_within_its_column(length: int) -> None:
+    name = "W" * length
+    pdf = render_invoice(billed_to(name))
+    found: list[float] = []
+
+    def note(text: str, _: object, matrix: list[float], *__: object) -> None:
+        if text.strip("W\u200b\n") == "" and "W" in text:
+            found.append(matrix[4])
+
+    pypdf.PdfReader(io.BytesIO(pdf)).pages[0].extract_text(visitor_text=note)
+    assert "".join(pages(pdf)).replace("\u200b", "").replace(" ", "").count("W") >= length
+    assert found
+
+
+def test_a_long_name_that_fits_is_copied_from_the_pdf_without_invisible_characters() -> None:
+    assert "Donaudampfschifffahrtsgesellschaft" in printed(
+        billed_to("Donaudampfschifffahrtsgesellschaft")
+    )
+
+
+def test_a_currency_without_decimals_and_one_with_three() -> None:
+    yen = printed(invoice({"currency": "JPY", "minor_digits": 0, "total_minor": 1234567}))
+    assert "Total (JPY) 1,234,567" in yen
+    assert "1,234,567." not in yen
+    dinar = printed(invoice({"currency": "KWD", "minor_digits": 3, "total_minor": 1234567}))
+    assert "Total (KWD) 1,234.567" in dinar
+
+
+def test_bands_with_flat_amounts_are_shown_under_their_line() -> None:
+    # 10M at 2 = 20; 1M at 1.50 + a flat 5.50 = 7.
+    bands = [
+        band({"quantity": 10_000_000, "rate": "2", "amount": "20"}),
+        band({"book_number": 2, "quantity": 1_000_000, "rate": "1.50", "flat": "5.50"}),
+    ]
+    books = [{"series": "usd", "number": number, "digest": DIGEST} for number in (1, 2)]
+    text = printed(invoice({"lines": [usage_line({"bands": bands})], "price_books": books}))
+    assert "Band 1, price book 1 10,000,000 2 per million 20" in text
+    assert "Band 2, price book 2 1,000,000 1.50 per million + 5.50" in text
+    assert "these published price books" in text
+    alone = printed(invoice({"lines": [usage_line({"bands": [band({"flat": "3"})]})]}))
+    assert "With a flat amount 123,456,789 0.25 per million + 3" in alone
+
+
+def test_a_single_plain_rate_stands_in_its_line() -> None:
+    lines = [usage_line({"bands": [band({"rate": "0.052"})]})]
+    text = printed(invoice({"lines": lines}))
+    assert "output tokens 123,456,789 0.052 per million 30.86" in text
+    assert "30.86419725" not in text
+
+
+def test_an_empty_invoice_says_that_there_are_no_charges() -> None:
+    text = printed(invoice({"lines": [], "taxes": [], "price_books": [], "discount_minor": 0}))
+    assert "No charges in this period." in text
+    assert "Discounts" not in text
+
+
+def test_taxes_are_shown_by_category_with_their_notes() -> None:
+    reverse = {"category": "AE", "rate_percent": "0", "net_minor": 100, "tax_minor": 0}
+    taxes = [INVOICE["taxes"][0], {**reverse, "note": "The recipient owes the tax."}]
+    text = printed(invoice({"taxes": taxes, "prices_include_tax": True}))
+    assert "Tax 0 % (reverse charge) on 1.00 The recipient owes the tax. 0.00" in text
+    assert "Total tax 5.28" in text
+    assert "Subtotal (tax included) 30.86" in text
+    assert "Rates and line amounts include tax." in text
+
+
+def test_unpriced_usage_is_a_warning_and_findings_are_not_shown() -> None:
+    unpriced = {
+        "model": "llama-4",
+        "service_tier": "batch",
+        "unit": "input_tokens",
+        "quantity": 5000,
+        "events": 12,
+        "reason": "two rates claim it",
+    }
+    text = printed(invoice({"unpriced": [unpriced], "findings": ["rate is under its floor"]}))
+    assert "Usage without a price: not in the total" in text
+    assert "llama-4, batch, input_tokens 5,000 12 two rates claim it" in text
+    assert "floor" not in text
+    assert "Usage without a price" not in printed(INVOICE)
+
+
+@pytest.mark.parametrize(
+    "start, end, zone, shown",
+    [
+        # Berlin is at +02:00 on 1 October and at +01:00 on 1 November.
+        ("2026-09-30T22:00:00Z", "2026-10-31T23:00:00Z", "Europe/Berlin", "1 Oct to 31 Oct"),
+        ("2026-10-01T06:30:00Z", "2026-10-15T12:00:00Z", "UTC", "1 Oct 06:30 to 15 Oct 12:00"),
+        ("2026-10-01T00:00:00Z", "2026-10-02T00:00:00Z", "UTC", "1 Oct to 1 Oct"),
+    ],
+)
+def test_the_period_is_shown_with_its_last_day_in_its_zone(
+    start: str, end: str, zone: str, shown: str
+) -> None:
+    text = printed(invoice({"period": {"start": start, "end": end, "zone": zone}}))
+    assert f"{shown.replace('Oct', 'Oct 2026')} ({zone})" in text
+
+
+@pytest.mark.parametrize(
+    "period, sentence",
+    [
+        ({"zone": "Mars/Base"}, "not an IANA time zone"),
+        ({"end": "2026-10-01T00:00:00Z"}, "must end after it starts"),
+    ],
+)
+def test_a_wrong_period_is_refused(period: dict[str, str], sentence: str) -> None:
+    with pytest.raises(DocumentError, match=sentence):
+        render_invoice(invoice({"period": {**INVOICE["period"], **period}}))
+
+
+def test_an_amount_that_is_no_text_and_a_missing_account_are_refused() -> None:
+    lines = [usage_line({"bands": [band({"amount": 30.86})]})]
+    with pytest.raises(DocumentError, match=r"lines\[0\]\.bands\[0\]\.amount: .*string in quotes"):
+        render_invoice(invoice({"lines": lines}))
+    with pytest.raises(DocumentError, match="name the account"):
+        render_invoice(invoice({"customer": {"name": "Acme"}}))
+
+
+@pytest.mark.parametrize(
+    "exact, shown",
+    [
+        ("30.86419725", "30.86419725"),
+        ("1234.5", "1,234.5"),
+        ("-3.086419725", "-3.086419725"),
+        ("0.123456789012", "0.123456789012"),  # 12 digits: in full
+        ("0.1234567890129", "0.123456789012…"),  # 13 digits: cut, not rounded
+        ("2/3", "0.666666666666…"),
+        ("-2/3", "-0.666666666666…"),
+    ],
+)
+def test_exact_amounts_are_shown_in_full_or_cut_visibly(exact: str, shown: str) -> None:
+    assert exact_amount(parse_exact(exact)) == shown.replace("-", MINUS)
+
+
+@pytest.mark.parametrize(
+    "minor, digits, shown",
+    [
+        (0, 2, "0.00"),
+        (5, 2, "0.05"),
+        (-5, 2, "-0.05"),
+        (123456789, 2, "1,234,567.89"),
+        (-1234, 0, "-1,234"),
+        (1234567, 3, "1,234.567"),
+    ],
+)
+def test_minor_units_are_shown_as_amounts(minor: int, digits: int, shown: str) -> None:
+    assert money(minor, digits=digits) == shown.replace("-", MINUS)
+
+
+def test_quantities_bases_terms_and_line_numbers_in_words() -> None:
+    assert quantity(2500, scale=1000) == "2.5"
+    assert quantity(10**15, scale=1) == "1,000,000,000,000,000"
+    assert [basis_text(per) for per in (1, 1_000_000)] == ["each", "per million"]
+    assert basis_text(1000) == "per\N{NO-BREAK SPACE}1,000"
+    assert grouped("-1234.50") == f"{MINUS}1,234.50"
+    assert [payment_terms(days) for days in (0, 1)] == [
+        "Payable on receipt",
+        "1 day from the date of the invoice",
+    ]
+    assert line_ranges([5, 1, 2, 3, 3]) == "lines 1–3, 5"
+    assert line_ranges([4]) == "line 4"

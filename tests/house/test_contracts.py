@@ -1,0 +1,89 @@
+"""The import contracts hold on the tree, and each of them breaks on a planted violation.
+
+The tree under test is a copy of the sources, so that nothing is ever planted in the real one.
+
+Invariant: a contract in pyproject.toml without a planted violation here fails this file.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import REPOSITORY
+
+PACKAGES = ("pricing_rules", "billing")
+
+# Contract -> the file that is planted, what it says, and what import-linter must say of it.
+PLANTED = [
+    ("halves", "pricing_rules/period.py", "import billing.cli", "pricing_rules.period ->"),
+    ("pricing-rooms", "pricing_rules/money.py", "import pricing_rules.usage", "money ->"),
+    ("pricing-rooms", "pricing_rules/prices/planted.py", "import pricing_rules.cost", "planted ->"),
+    ("pricing-rooms", "pricing_rules/new_room.py", "", "pricing_rules.new_room"),
+    (
+        "cost-rooms",
+        "pricing_rules/cost/measurement.py",
+        "import pricing_rules.cost.floor",
+        "pricing_rules.cost.measurement ->",
+    ),
+    ("cost-rooms", "pricing_rules/cost/new_room.py", "", "pricing_rules.cost.new_room"),
+    ("billing-rooms", "billing/domain/planted.py", "import billing.cli", "billing.domain.planted"),
+    ("billing-rooms", "billing/engines/planted.py", "import billing.intake", "engines.planted ->"),
+    ("billing-rooms", "billing/new_room.py", "", "billing.new_room"),
+    ("pure-core", "billing/domain/planted.py", "import duckdb", "domain.planted -> duckdb"),
+    ("pandas-door", "pricing_rules/prices/planted.py", "import pandas", "planted -> pandas"),
+]
+
+
+def lint(folder: Path, *, contract: str | None = None) -> subprocess.CompletedProcess[str]:
+    """import-linter on the packages in a folder, with one contract or all of them."""
+    chosen = ["--contract", contract] if contract else []
+    code = "import sys; from importlinter.cli import lint_imports_command as run; run()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "--no-cache", "--no-logo", *chosen, "pyproject.toml"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def copy_sources(folder: Path) -> None:
+    """The contracts and the sources of both packages, without their data, under a folder."""
+    files = [REPOSITORY / "pyproject.toml"]
+    files += [file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")]
+    for file in files:
+        target = folder / file.relative_to(REPOSITORY)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+
+
+def test_the_tree_keeps_every_contract() -> None:
+    result = lint(REPOSITORY)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("contract, path, source, named", PLANTED)
+def test_a_planted_import_breaks_its_contract(
+    contract: str, path: str, source: str, named: str, tmp_path: Path
+) -> None:
+    copy_sources(tmp_path)
+    planted = tmp_path / path
+    before = planted.read_text(encoding="utf-8") if planted.exists() else ""
+    planted.write_text(f"{before}\n{source}\n", encoding="utf-8")
+    result = lint(tmp_path, contract=contract)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "0 kept, 1 broken" in result.stdout
+    assert named in result.stdout
+
+
+def test_every_contract_has_a_planted_violation() -> None:
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {contract["id"] for contract in settings["tool"]["importlinter"]["contracts"]}
+    assert contracts == {contract for contract, *_ in PLANTED}
