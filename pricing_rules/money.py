@@ -21,6 +21,7 @@ from pricing_rules.document import DocumentError
 
 _RATE = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,24})?\Z")
 _AMOUNT = re.compile(r"-?(0|[1-9][0-9]{0,29})(\.[0-9]{1,40})?\Z")
+_EXACT = re.compile(r"-?(0|[1-9][0-9]{0,199})(\.[0-9]{1,199})?\Z")
 _RATIO = re.compile(r"-?[1-9][0-9]{0,199}/[1-9][0-9]{0,199}\Z")
 
 RATE_PATTERN = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,24})?$"
@@ -30,7 +31,10 @@ exponent.
 
 
 def parse_rate(text: object) -> Decimal:
-    """A rate from its text; ValueError says what is wrong (a float, a sign, an exponent, NaN)."""
+    """A rate from its text, or from a Decimal that could be written so; ValueError says what is
+    wrong (a float, a sign, an exponent, NaN)."""
+    if isinstance(text, Decimal):
+        text = decimal_text(text)
     if not isinstance(text, str):
         raise ValueError(f'must be a string in quotes such as "0.25", not {text!r:.40}')
     if not _RATE.match(text):
@@ -39,7 +43,9 @@ def parse_rate(text: object) -> Decimal:
 
 
 def parse_amount(text: object) -> Decimal:
-    """An amount from its text, which may be negative; ValueError says what is wrong."""
+    """An amount from its text or a Decimal; it may be negative. ValueError says what is wrong."""
+    if isinstance(text, Decimal):
+        text = decimal_text(text)
     if not isinstance(text, str):
         raise ValueError(f'must be a string in quotes such as "-1.50", not {text!r:.40}')
     if not _AMOUNT.match(text) or (text.startswith("-") and not text.strip("-0.")):
@@ -138,7 +144,7 @@ def scaled_text(scaled: int, *, digits: int) -> str:
 
 def parse_exact(text: str) -> Fraction:
     """The inverse of ``exact_text``; ValueError for any other text."""
-    if not _AMOUNT.match(text) and not _RATIO.match(text):
+    if not _EXACT.match(text) and not _RATIO.match(text):
         raise ValueError(f'must be a plain decimal or "n/d", not "{text:.40}"')
     return Fraction(text)
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 from math import expm1, fsum, log1p
 from typing import Final, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, JsonValue, PositiveInt, field_validator, model_validator
 
 from pricing_rules.document import Document, DocumentError, Name, Text, load_yaml
 from pricing_rules.money import RateText
@@ -107,8 +107,8 @@ class Owned(Document):
     """An accelerator that the factory bought; prices and hourly costs are per accelerator.
 
     ``system_share_usd``: its share of host, rack and cooling. ``datacentre_usd_per_kw_month`` is
-    per IT kW. ``availability``: the share of hours in which it can serve, which carries the cost of
-    all.
+    per IT kW. ``electricity_usd_per_kwh_by_hour`` is refused so far. ``availability``: the share of
+    hours in which it can serve, which carries the cost of all.
     """
 
     accelerator_price_usd: Figure
@@ -117,19 +117,18 @@ class Owned(Document):
     life_years: PositiveFigure
     depreciation: Depreciation
     datacentre_usd_per_kw_month: Figure
+    electricity_usd_per_kwh_by_hour: JsonValue = None
     electricity_usd_per_kwh: Figure
     staff_software_usd_per_hour: Figure
     availability: ShareFigure
 
-    @model_validator(mode="before")
+    @field_validator("electricity_usd_per_kwh_by_hour")
     @classmethod
-    def _flat_electricity(cls, value: object) -> object:
-        if isinstance(value, dict) and "electricity_usd_per_kwh_by_hour" in value:
-            raise ValueError(
-                "electricity by the hour is not computed by this version; "
-                "state one electricity_usd_per_kwh"
-            )
-        return value
+    def _flat(cls, value: JsonValue) -> None:
+        raise ValueError(
+            "electricity by the hour is not computed by this version; "
+            "state one electricity_usd_per_kwh"
+        )
 
 
 class Hardware(Document):

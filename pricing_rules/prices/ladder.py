@@ -121,6 +121,10 @@ class Ladder(Document):
             raise ValueError(
                 "whole_packages is for volume ladders; package ladders always sell whole packages"
             )
+        if self.package_rounding == "down" and not (self.whole_packages or self.kind == "package"):
+            raise ValueError("package_rounding is for ladders that sell whole packages")
+        if self.kind == "percentage" and any(band.per is not None for band in self.bands):
+            raise ValueError("a percentage ladder is per 100; leave out the per of its bands")
         return self
 
     def rungs(self, *, per: int) -> Rungs:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -152,6 +153,13 @@ class RateEntry(Document):
     def _rate_or_ladder(self) -> RateEntry:
         if (self.rate is None) == (self.ladder is None):
             raise ValueError("give the unit a rate or a ladder, one of them")
+        scale = UNITS[self.unit].scale
+        for i, band in enumerate(self.ladder.bands if self.ladder else ()):
+            if band.up_to is not None and (Fraction(band.up_to) * scale).denominator != 1:
+                raise ValueError(
+                    f"ladder.bands[{i}] ends at {band.up_to}, and {self.unit} is counted in "
+                    f"1/{scale}: no count ends there; round the bound"
+                )
         return self
 
 
@@ -328,6 +336,7 @@ class BooksInForce:
         if not self.books:
             raise DocumentError("price books", "there are none; give at least one")
         first = self.books[0]
+        numbers: set[int] = set()
         starts: dict[int, PriceBook] = {}
         for book in sorted(self.books, key=lambda b: b.number):
             if (book.series, book.currency) != (first.series, first.currency):
@@ -336,11 +345,12 @@ class BooksInForce:
                     f"{first.series} in {first.currency} and {book.series} in {book.currency} do "
                     "not mix; give the books of one series",
                 )
+            if book.number in numbers:
+                raise DocumentError("price books", f"number {book.number} stands twice; keep one")
+            numbers.add(book.number)
             rival = starts.get(book.effective_from)
             if rival is not None and (
-                book.number == rival.number
-                or book.supersedes is None
-                or book.supersedes.number != rival.number
+                book.supersedes is None or book.supersedes.number != rival.number
             ):
                 raise DocumentError(
                     "price books",

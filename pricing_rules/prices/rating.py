@@ -15,7 +15,7 @@ from fractions import Fraction
 from pricing_rules.document import DocumentError
 from pricing_rules.money import Currency, currency
 from pricing_rules.period import Period, moment_text
-from pricing_rules.prices.ladder import BandCharge, Rungs
+from pricing_rules.prices.ladder import BandCharge, Ladder, Rungs
 from pricing_rules.prices.price_book import BooksInForce, PriceBook, RateCard, RateEntry
 from pricing_rules.usage.totals import BILLABLE_OUTCOMES, Cell, Grid, UsageTotal, add_totals
 from pricing_rules.usage.units import REQUESTS, UNITS, nearest_priced
@@ -26,7 +26,7 @@ class ChargeBand:
     """A part of a charge at one rate of one book.
 
     ``quantity`` is an integer at the unit's scale. ``amount`` includes ``flat``. ``when``: the
-    conditions that the rate named. ``entry``: the rate itself, for explaining.
+    conditions that the rate named.
     """
 
     book_number: int
@@ -118,11 +118,11 @@ def rate_totals(totals: Iterable[UsageTotal], *, books: BooksInForce, grid: Grid
     ``grid`` is the one that the totals were cut by. DocumentError where it lacks a cut that a
     book needs: such totals are stale, and rating them would charge two rates' usage at one.
     """
-    _refuse_stale(books, grid)
     ledger = _Positions()
     matched: dict[tuple[object, ...], dict[str, RateEntry]] = {}
     unpriced: dict[tuple[str, str, str, str, str], list[int]] = defaultdict(lambda: [0, 0])
     merged = add_totals(replace(t, cell=replace(t.cell, epoch=0)) for t in totals)
+    _refuse_stale(merged, books, grid)
     for total in merged:
         cell = total.cell
         if not BILLABLE_OUTCOMES[cell.outcome]:
@@ -174,12 +174,18 @@ def rate_totals(totals: Iterable[UsageTotal], *, books: BooksInForce, grid: Grid
     )
 
 
-def _refuse_stale(books: BooksInForce, grid: Grid) -> None:
+def _refuse_stale(totals: Sequence[UsageTotal], books: BooksInForce, grid: Grid) -> None:
     needed = grid_for(books, period=None)
     missing = set(needed.thresholds_tokens) - set(grid.thresholds_tokens)
-    bounds = grid.instants_at
-    inside = {at for at in needed.instants_at if bounds and bounds[0] < at < bounds[-1]}
-    if missing or inside - set(bounds) or set(needed.dimensions) - set(grid.dimensions):
+    # A price change that the grid lacks matters where there is usage in the segment that it would
+    # split; a grid of one period rightly lacks those before and after it.
+    split = {
+        grid.segment_start_at(at)
+        for at in needed.instants_at
+        if at != grid.segment_start_at(at)
+    }
+    uncut = any(total.cell.segment_start_at in split for total in totals)
+    if missing or uncut or set(needed.dimensions) - set(grid.dimensions):
         raise DocumentError(
             "usage totals", "are stale: a price book cuts them further; rebuild them first"
         )
@@ -197,8 +203,26 @@ def _why_none(book: PriceBook | None, card: RateCard | None, cell: Cell, leaf: s
     if book is None:
         return f"no price book is in force from {moment_text(cell.segment_start_at)}"
     if card is None:
-        return f"book {book.number} has no rate card of {cell.model} in {cell.service_tier}"
+        return no_card_reason(book, model=cell.model, service_tier=cell.service_tier)
+    return no_rate_reason(book, leaf=leaf)
+
+
+def no_card_reason(book: PriceBook, *, model: str, service_tier: str) -> str:
+    """Why usage of a model is unpriced where the book has no rate card of it."""
+    return f"book {book.number} has no rate card of {model} in {service_tier}"
+
+
+def no_rate_reason(book: PriceBook, *, leaf: str) -> str:
+    """Why a leaf is unpriced where no rate of its card covers it."""
     return f"book {book.number} has no rate for {leaf} under these conditions"
+
+
+def past_end_reason(book: PriceBook, *, ladder: Ladder) -> str:
+    """Why a quantity is unpriced where its ladder's last band is bounded and passed."""
+    return (
+        f"book {book.number}: past the last band of the ladder {ladder.id}, "
+        f"which ends at {ladder.bands[-1].up_to}"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +230,7 @@ class _Segment:
     cell: Cell
     book: PriceBook
     entry: RateEntry
+    ladder: Ladder
     rungs: Rungs
     count: int
 
@@ -231,7 +256,9 @@ class _Positions:
         if rungs is None:
             rungs = self._rungs[id(entry)] = entry.ladder.rungs(per=entry.per)
         self._ladders.setdefault((cell.account, entry.ladder.id), []).append(
-            _Segment(cell=cell, book=book, entry=entry, rungs=rungs, count=count)
+            _Segment(
+                cell=cell, book=book, entry=entry, ladder=entry.ladder, rungs=rungs, count=count
+            )
         )
 
     def charges(self) -> tuple[tuple[Charge, ...], list[Unpriced]]:
@@ -296,8 +323,7 @@ def _walk(
                     unit=segment.entry.unit,
                     quantity=int(over * scale),
                     events=0,
-                    reason=f"book {segment.book.number}: past the last band of ladder "
-                    f"{segment.rungs.limit}",
+                    reason=past_end_reason(segment.book, ladder=segment.ladder),
                 )
             )
         if end > start:

@@ -16,18 +16,8 @@ import pytest
 import typst
 
 from billing.documents import render_invoice
-from billing.documents.invoice_view import (
-    MINUS,
-    basis_text,
-    exact_amount,
-    grouped,
-    line_ranges,
-    money,
-    payment_terms,
-    quantity,
-)
+from billing.documents.invoice_view import MINUS
 from pricing_rules.document import DocumentError
-from pricing_rules.money import parse_exact
 
 DIGEST = "sha256:" + 64 * "a"
 
@@ -279,19 +269,13 @@ def test_a_fault_of_the_template_is_raised_as_it_is(monkeypatch: pytest.MonkeyPa
         render_invoice(billed_to("株式会社"))
 
 
-@pytest.mark.parametrize("length", [60, 200])
-def test_a_name_without_spaces_wraps_within_its_column(length: int) -> None:
-    name = "W" * length
-    pdf = render_invoice(billed_to(name))
-    found: list[float] = []
-
-    def note(text: str, _: object, matrix: list[float], *__: object) -> None:
-        if text.strip("W\u200b\n") == "" and "W" in text:
-            found.append(matrix[4])
-
-    pypdf.PdfReader(io.BytesIO(pdf)).pages[0].extract_text(visitor_text=note)
-    assert "".join(pages(pdf)).replace("\u200b", "").replace(" ", "").count("W") >= length
-    assert found
+def test_a_name_without_spaces_wraps_within_its_column() -> None:
+    # The column is 74 mm = 210 points wide, a W of this size about 10 points: 21 fit in a row.
+    page = pypdf.PdfReader(io.BytesIO(render_invoice(billed_to("W" * 200)))).pages[0]
+    rows = page.extract_text().replace("\u200b", "").splitlines()
+    wrapped = [len(row.strip()) for row in rows if "WWW" in row]
+    assert sum(wrapped) == 200
+    assert max(wrapped) <= 22
 
 
 def test_a_long_name_that_fits_is_copied_from_the_pdf_without_invisible_characters() -> None:
@@ -396,48 +380,3 @@ def test_an_amount_that_is_no_text_and_a_missing_account_are_refused() -> None:
         render_invoice(invoice({"lines": lines}))
     with pytest.raises(DocumentError, match="name the account"):
         render_invoice(invoice({"customer": {"name": "Acme"}}))
-
-
-@pytest.mark.parametrize(
-    "exact, shown",
-    [
-        ("30.86419725", "30.86419725"),
-        ("1234.5", "1,234.5"),
-        ("-3.086419725", "-3.086419725"),
-        ("0.123456789012", "0.123456789012"),  # 12 digits: in full
-        ("0.1234567890129", "0.123456789012…"),  # 13 digits: cut, not rounded
-        ("2/3", "0.666666666666…"),
-        ("-2/3", "-0.666666666666…"),
-    ],
-)
-def test_exact_amounts_are_shown_in_full_or_cut_visibly(exact: str, shown: str) -> None:
-    assert exact_amount(parse_exact(exact)) == shown.replace("-", MINUS)
-
-
-@pytest.mark.parametrize(
-    "minor, digits, shown",
-    [
-        (0, 2, "0.00"),
-        (5, 2, "0.05"),
-        (-5, 2, "-0.05"),
-        (123456789, 2, "1,234,567.89"),
-        (-1234, 0, "-1,234"),
-        (1234567, 3, "1,234.567"),
-    ],
-)
-def test_minor_units_are_shown_as_amounts(minor: int, digits: int, shown: str) -> None:
-    assert money(minor, digits=digits) == shown.replace("-", MINUS)
-
-
-def test_quantities_bases_terms_and_line_numbers_in_words() -> None:
-    assert quantity(2500, scale=1000) == "2.5"
-    assert quantity(10**15, scale=1) == "1,000,000,000,000,000"
-    assert [basis_text(per) for per in (1, 1_000_000)] == ["each", "per million"]
-    assert basis_text(1000) == "per\N{NO-BREAK SPACE}1,000"
-    assert grouped("-1234.50") == f"{MINUS}1,234.50"
-    assert [payment_terms(days) for days in (0, 1)] == [
-        "Payable on receipt",
-        "1 day from the date of the invoice",
-    ]
-    assert line_ranges([5, 1, 2, 3, 3]) == "lines 1–3, 5"
-    assert line_ranges([4]) == "line 4"

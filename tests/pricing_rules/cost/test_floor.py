@@ -120,7 +120,7 @@ def test_a_margin_just_under_the_whole_rate_is_a_floor() -> None:
 
 @pytest.mark.parametrize("cost", [-0.01, float("nan"), float("inf")])
 def test_a_cost_that_is_none_is_a_bug(cost: float) -> None:
-    with pytest.raises(ValueError, match="below zero|not a number"):
+    with pytest.raises(ValueError, match=r"below zero|not a number"):
         made_floor(cost)
 
 
@@ -165,7 +165,7 @@ def made_steps(*steps: tuple[str, float | None, float]) -> list[ServiceTierFloor
 
 
 def test_a_floor_never_falls_as_the_promise_rises_and_the_step_is_recorded() -> None:
-    # priority is cheaper to make at 75 (.50) than standard at 50 (.60): it takes .60; at 100 it is .70
+    # priority is cheaper to make at 75 (.50) than standard at 50 (.60): it takes .60
     floors = made_steps(
         ("priority", 75, 0.50), ("batch", None, 0.40), ("standard", 50, 0.60), ("fast", 100, 0.70)
     )

@@ -99,7 +99,7 @@ def test_a_promise_within_the_sweep_is_read(
 
 def test_a_promise_at_a_knot_rests_on_that_knot_alone() -> None:
     reading = read(made_sweep(*KNOTS), 50.0)
-    assert [(p.point.concurrency, p.weight) for p in reading.points] == [(2, pytest.approx(1))]
+    assert {p.point.concurrency: p.weight for p in reading.points} == pytest.approx({2: 1.0})
 
 
 def test_a_promise_over_the_last_knot_is_unreachable_and_says_the_fastest() -> None:

@@ -87,9 +87,9 @@ def test_the_cap_on_ttft_is_by_nominal_input_tokens() -> None:
 
 @pytest.mark.parametrize("twice_s, used", [(2.2008, "fit"), (2.2010, "cover")])
 def test_the_cover_is_used_over_5_percent_under_estimate(twice_s: float, used: str) -> None:
-    # Twice the tokens of 1k/1k in g s; the third shape sets the other direction and fits exactly. With
-    # u = 2/g the best s minimises (s - 1)^2 + (s u - 1)^2, which leaves s u - 1 = (u - 1)/(1 + u^2):
-    # -5 % at .05 u^2 + u - .95 = 0, u = .908712, g = 2.20092
+    # Twice the tokens of 1k/1k in g s; the third shape sets the other direction and fits exactly.
+    # With u = 2/g the best s minimises (s - 1)^2 + (s u - 1)^2, which leaves
+    # s u - 1 = (u - 1)/(1 + u^2): -5 % at .05 u^2 + u - .95 = 0, u = .908712, g = 2.20092
     fit = made_fit([(1000, 1000, 1.0), (2000, 2000, twice_s), (1, 1000, 0.6)])
     assert min(shape.residual_fit for shape in fit.shapes) == pytest.approx(-0.05, abs=1e-4)
     assert fit.used == used

@@ -75,11 +75,8 @@ def test_microseconds_per_token_at_the_hour_give_the_cost_of_a_million() -> None
         {"input_tokens": 0.09425, "cache_read_tokens": 0.009425, "output_tokens": 0.824525}
     )
     # The parts of the hour, 1.00 and .17, carry over: 290/3600 and 290 x .17/3600
-    parts = [(part.name, part.usd_per_mtok) for part in costs["input_tokens"].parts]
-    assert parts == [
-        ("part0", pytest.approx(0.0805556, abs=1e-7)),
-        ("part1", pytest.approx(0.0136944, abs=1e-7)),
-    ]
+    parts = {part.name: part.usd_per_mtok for part in costs["input_tokens"].parts}
+    assert parts == pytest.approx({"part0": 0.0805556, "part1": 0.0136944}, abs=1e-7)
 
 
 def test_a_pool_weighs_its_hardware_by_request_capacity() -> None:
@@ -87,17 +84,13 @@ def test_a_pool_weighs_its_hardware_by_request_capacity() -> None:
     # b200: a = .1 s, b = .4 s -> .5 s; 10/.5 = 20 requests/s at $2.00. Shares .6 and .4.
     # output: h100 900 s/3600 x 1 = .25, b200 400 s/3600 x 2 = .2222: .6 x .25 + .4 x .2222 = .23889
     cost = made_pool_cost(h100=(0.1, 0.9), b200=(0.1, 0.4), counts=(30, 10))
-    assert [(h.hardware, h.share_of_capacity) for h in cost.hardware] == [
-        ("h100", pytest.approx(0.6)),
-        ("b200", pytest.approx(0.4)),
-    ]
+    shares = {member.hardware: member.share_of_capacity for member in cost.hardware}
+    assert shares == pytest.approx({"h100": 0.6, "b200": 0.4})
     assert cost.requests_per_s == pytest.approx(50)
     output = cost.unit("output_tokens")
     assert output.usd_per_mtok == pytest.approx(0.6 * 0.25 + 0.4 * 800 / 3600)
-    assert [(part.name, part.usd_per_mtok) for part in output.parts] == [
-        ("h100", pytest.approx(0.15)),
-        ("b200", pytest.approx(0.4 * 800 / 3600)),
-    ]
+    parts = {part.name: part.usd_per_mtok for part in output.parts}
+    assert parts == pytest.approx({"h100": 0.15, "b200": 0.4 * 800 / 3600})
 
 
 def made_pool_cost(

@@ -1,0 +1,110 @@
+"""The agreement as a document (``agreement.yaml``, ``tokenworks.agreement/1``).
+
+Invariant: its discounts together never exceed the charges, its tax status is complete, and its
+currency is that of the price book: rating never converts.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pricing_rules.document import Document, Name, Text
+from pricing_rules.money import CurrencyCode, RateText
+from pricing_rules.period import MomentText, known_zone
+
+TaxCategory = Literal["S", "Z", "E", "AE", "G", "O"]
+"""EN 16931 (UNCL 5305): standard, zero rated, exempt, reverse charge, export, outside scope."""
+
+
+def _zone(name: str) -> str:
+    return known_zone(name).key
+
+
+class Party(Document):
+    """Who invoices or who is invoiced."""
+
+    name: Name
+    address: tuple[Name, ...] = ()
+    tax_id: Name | None = None
+    email: Name | None = None
+
+
+class Discount(Document):
+    """A percentage off the charges of some models, service tiers and units; empty lists mean all.
+
+    Every discount is taken from the list amounts, so that their order never matters.
+    """
+
+    id: Name
+    description: Text
+    percent: RateText
+    models: tuple[Name, ...] = ()
+    service_tiers: tuple[Name, ...] = ()
+    units: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _percent_is_one(self) -> Discount:
+        if not 0 < self.percent <= 100:
+            raise ValueError(f"percent must lie over 0 and up to 100, not {self.percent}")
+        return self
+
+    def covers(self, *, model: str, service_tier: str, unit: str) -> bool:
+        """Whether the discount is for such a charge."""
+        return (
+            (not self.models or model in self.models)
+            and (not self.service_tiers or service_tier in self.service_tiers)
+            and (not self.units or unit in self.units)
+        )
+
+
+class TaxStatus(Document):
+    """The tax category of everything that the account buys, its rate in percent, and the note that
+    the law asks for where no tax is charged."""
+
+    category: TaxCategory
+    rate_percent: RateText = Decimal(0)
+    note: Text | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> TaxStatus:
+        if (self.category == "S") != (self.rate_percent > 0):
+            raise ValueError("category S has a rate_percent over 0, and every other one has none")
+        if self.rate_percent > 100:
+            raise ValueError(f"rate_percent must be at most 100, not {self.rate_percent}")
+        if self.category in ("E", "AE", "G", "O") and self.note is None:
+            raise ValueError(f"category {self.category} needs a note that says why no tax is due")
+        return self
+
+
+class Agreement(Document):
+    """One version of what an account accepted; it is in effect from ``effective_from`` on.
+
+    ``series``: the price-book series that the account follows. ``zone``: the IANA zone that its
+    days are counted in. ``prices_include_tax``: whether rates are gross.
+    """
+
+    schema_: Literal["tokenworks.agreement/1"] = Field(alias="schema")
+    account: Name
+    version: Annotated[int, Field(ge=1)]
+    series: Name
+    currency: CurrencyCode
+    zone: Annotated[Name, AfterValidator(_zone)]
+    effective_from: MomentText
+    bill_to: Party
+    issuer: Party
+    payment_terms_days: Annotated[int, Field(ge=0, le=365)]
+    tax: TaxStatus
+    prices_include_tax: bool = False
+    discounts: tuple[Discount, ...] = ()
+
+    @model_validator(mode="after")
+    def _discounts_fit(self) -> Agreement:
+        ids = [discount.id for discount in self.discounts]
+        if len(set(ids)) != len(ids):
+            raise ValueError("two discounts have one id; give each its own")
+        if sum(discount.percent for discount in self.discounts) > 100:
+            raise ValueError("the discounts together exceed 100 percent")
+        return self

@@ -1,0 +1,206 @@
+"""The invoice as a document (``tokenworks.invoice/1``): the one shape for JSON and PDF.
+
+Invariant: counts and minor units are integers, exact amounts are text; what stands here is all that
+a reader needs to recompute every figure.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from billing.domain.agreement.agreement import Party, TaxCategory
+from pricing_rules.document import Document, Name, Text
+from pricing_rules.money import CurrencyCode, RateText, exact_text, parse_exact
+from pricing_rules.period import MomentText
+from pricing_rules.prices.rating import ChargeBand, Unpriced
+from pricing_rules.usage.units import UNITS
+
+
+def _exact(value: object) -> Fraction:
+    if isinstance(value, Fraction):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f'must be a string in quotes such as "1.25" or "1/3", not {value!r:.40}')
+    return parse_exact(value)
+
+
+ExactText = Annotated[
+    Fraction,
+    BeforeValidator(_exact),
+    PlainSerializer(exact_text, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+"""A Fraction that is a string in JSON: a decimal where it terminates, else ``n/d``."""
+
+Count = Annotated[int, Field(ge=0)]
+Scale = Annotated[int, Field(ge=1)]
+
+
+class BilledPeriod(Document):
+    """The half-open period that is billed, and the IANA zone that its days are counted in."""
+
+    start_at: MomentText
+    end_at: MomentText
+    zone: Name
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> BilledPeriod:
+        if self.start_at >= self.end_at:
+            raise ValueError("a period must end after it starts")
+        return self
+
+
+class BookUsed(Document):
+    """A price book that rates of this invoice come from."""
+
+    series: Name
+    number: int
+    digest: Name
+
+
+class InvoiceBand(Document):
+    """A part of a line at one rate: exact ``amount``, which includes ``flat``."""
+
+    book_number: int
+    when: Text | Literal[""]
+    quantity: int
+    rate: RateText
+    per: int
+    flat: ExactText
+    amount: ExactText
+
+    @classmethod
+    def of(cls, band: ChargeBand) -> InvoiceBand:
+        """The band of a charge as a record."""
+        return cls(
+            book_number=band.book_number,
+            when=band.when,
+            quantity=band.quantity,
+            rate=band.rate,
+            per=band.per,
+            flat=band.flat,
+            amount=band.amount,
+        )
+
+
+class UsageLine(Document):
+    """One unit of one model in one service tier; ``quantity`` counts steps of 1/``scale``."""
+
+    line: int
+    kind: Literal["usage"] = "usage"
+    description: Text
+    model: Name
+    service_tier: Name
+    unit: Name
+    quantity: Count
+    scale: Scale
+    bands: tuple[InvoiceBand, ...]
+    amount_exact: ExactText
+    amount_minor: int
+
+
+class DiscountLine(Document):
+    """One discount of the agreement, on the lines that it covers."""
+
+    line: int
+    kind: Literal["discount"] = "discount"
+    description: Text
+    discount: Name
+    percent: RateText
+    applies_to: tuple[int, ...]
+    amount_exact: ExactText
+    amount_minor: int
+
+
+InvoiceLine = Annotated[UsageLine | DiscountLine, Field(discriminator="kind")]
+
+
+class TaxLine(Document):
+    """Net and tax of one tax category."""
+
+    category: TaxCategory
+    rate_percent: RateText
+    net_minor: int
+    tax_minor: int
+    note: Text | None = None
+
+
+class UnpricedUsage(Document):
+    """Usage without a rate: it is in no total, and blocks finalizing until it is priced or
+    waived.
+    """
+
+    model: Name
+    service_tier: Name
+    unit: Name
+    quantity: Count
+    scale: Scale
+    events: Count
+    reason: Text
+
+    @classmethod
+    def of(cls, usage: Unpriced) -> UnpricedUsage:
+        """Unpriced usage as a record."""
+        return cls(
+            model=usage.model,
+            service_tier=usage.service_tier,
+            unit=usage.unit,
+            quantity=usage.quantity,
+            scale=UNITS[usage.unit].scale,
+            events=usage.events,
+            reason=usage.reason,
+        )
+
+
+class Invoice(Document):
+    """An invoice. A preview has no number, and is not a tax invoice; a final one has a number.
+
+    ``usage_minor + discount_minor`` is the sum of the lines: the net where prices exclude tax, the
+    gross where they include it. ``findings`` are for the provider and are never printed.
+    """
+
+    schema_: Literal["tokenworks.invoice/1"] = Field(alias="schema")
+    status: Literal["preview", "final"]
+    number: Name | None = None
+    account: Name
+    bill_to: Party
+    issuer: Party
+    agreement_version: int
+    currency: CurrencyCode
+    minor_digits: int
+    period: BilledPeriod
+    payment_terms_days: Count
+    price_books: tuple[BookUsed, ...]
+    lines: tuple[InvoiceLine, ...]
+    usage_minor: int
+    discount_minor: int
+    prices_include_tax: bool
+    taxes: tuple[TaxLine, ...]
+    net_minor: int
+    tax_minor: int
+    total_minor: int
+    unpriced: tuple[UnpricedUsage, ...] = ()
+    findings: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_numbered(self) -> Invoice:
+        if (self.status == "final") != (self.number is not None):
+            raise ValueError("a final invoice has a number, and a preview has none")
+        return self
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Invoice:
+        lines = sum(line.amount_minor for line in self.lines)
+        base = self.total_minor if self.prices_include_tax else self.net_minor
+        if not lines == self.usage_minor + self.discount_minor == base:
+            raise ValueError("the lines do not add up to the amount that is taxed")
+        if self.net_minor + self.tax_minor != self.total_minor:
+            raise ValueError("net and tax do not add up to the total")
+        nets = sum(tax.net_minor for tax in self.taxes)
+        taxes = sum(tax.tax_minor for tax in self.taxes)
+        if (nets, taxes) != (self.net_minor, self.tax_minor):
+            raise ValueError("the tax categories do not add up to net and tax")
+        return self

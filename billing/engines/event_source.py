@@ -1,0 +1,365 @@
+"""Where raw events come from: a table in canonical columns, a CSV file or a Parquet file.
+
+Each source becomes two relations in DuckDB: ``raw_events``, its cells under canonical names, NULL where empty,
+and ``events``, the same as values with ``faulty`` beside them. Invariant: every row of the file is a row of
+both, with its number; a file whose columns are not understood is refused as a whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from billing.engines.event_checks import count_sql, moment_sql, name_sql, outcome_sql
+from pricing_rules.document import DocumentError
+from pricing_rules.usage.event_columns import (
+    DIMENSION_PREFIX,
+    FIXED_COLUMNS,
+    Verdict,
+    event_columns,
+)
+from pricing_rules.usage.units import REPORTED_UNITS, UNITS
+
+REQUIRED = {
+    "id": "id",
+    "source": "source",
+    "account": "account",
+    "time": "occurred_at",
+    "model": "model",
+    "service_tier": "service_tier",
+}
+OPTIONAL = {"region": "region", "request_tokens": "request_tokens", "outcome": "outcome"}
+"""Columns of a file by name, with the canonical column of each; units and dimensions keep their names."""
+
+_BLOCK_BYTES = 8 * 1024 * 1024
+_INTEGERS = {
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"),
+    *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),
+}
+_LINE_SCHEMA = pa.schema([pa.field("row", pa.int64()), pa.field("line", pa.string())])
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventTable:
+    """Events in canonical columns, as intake hands them over, with the verdicts of the rows it refused."""
+
+    table: pa.Table
+    rejected: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFile:
+    """A file of raw events. ``name`` is what errors call it.
+
+    Columns ``id, source, account, time, model, service_tier``; optional ``region, request_tokens, outcome``, units
+    by name and ``dimensions.<name>``. CSV: UTF-8, RFC 4180 with a header, one line for each row; the header is
+    row 1. Parquet: counts are integers, time is a timestamp with a time zone or an RFC 3339 text; rows count
+    from 1.
+    """
+
+    path: Path
+    kind: Literal["csv", "parquet"]
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return self.path.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileColumn:
+    """One column of a file: its name there, its canonical name, and its type in DuckDB."""
+
+    name: str
+    canonical: str
+    sql_type: str
+
+    @property
+    def raw(self) -> str:
+        """The canonical name, quoted for SQL."""
+        return '"' + self.canonical.replace('"', '""') + '"'
+
+
+def check_table(table: pa.Table) -> tuple[str, ...]:
+    """The column names of a table in canonical columns; ValueError where it is in others."""
+    names = list(table.schema.names)
+    units = [name for name in names if name in UNITS]
+    dimensions = [n.removeprefix(DIMENSION_PREFIX) for n in names if n.startswith(DIMENSION_PREFIX)]
+    wanted = event_columns(units, dimensions=dimensions)
+    arrow_types = {"int64": pa.int64(), "text": pa.string()}
+    if names != list(wanted) or any(
+        table.schema.field(name).type != arrow_types[kind] for name, kind in wanted.items()
+    ):
+        raise ValueError(f"not a table in canonical event columns: {', '.join(names)}")
+    return tuple(names)
+
+
+def table_events_sql(columns: Sequence[str]) -> str:
+    """``events`` over the registered ``event_table``: its values as they are."""
+    names = ", ".join(_quoted(name) for name in columns)
+    return f"SELECT {names}, FALSE AS faulty FROM event_table AS cells({names})"
+
+
+def file_columns(connection: duckdb.DuckDBPyConnection, *, file: EventFile) -> tuple[FileColumn, ...]:
+    """The columns of a file, known and complete, in file order.
+
+    DocumentError where the file is absent, empty or not of its kind, and where a column is unknown, doubled,
+    missing or of a type that cannot hold it exactly.
+    """
+    if not file.path.is_file():
+        raise DocumentError(file.name, "there is no such file")
+    if file.kind == "csv":
+        typed = [(name, "VARCHAR") for name in _csv_header(file)]
+    else:
+        typed = _parquet_columns(connection, file=file)
+    names = [name for name, _ in typed]
+    doubled = [name for name, times in Counter(names).items() if times > 1]
+    if doubled:
+        raise DocumentError(file.name, f'the column "{doubled[0]:.60}" stands twice; keep one')
+    columns = tuple(
+        FileColumn(name=name, canonical=_canonical(name, file=file), sql_type=sql_type)
+        for name, sql_type in typed
+    )
+    for required in REQUIRED:
+        if required not in names:
+            raise DocumentError(file.name, f'the column "{required}" is missing; add it')
+    for column in columns:
+        _check_type(column, file=file)
+    return columns
+
+
+def raw_events_sql(columns: Sequence[FileColumn], *, file: EventFile) -> str:
+    """``raw_events``: ``row``, ``malformed`` (what is wrong with the row's form) and the cells, NULL where empty."""
+    if file.kind == "parquet":
+        return _parquet_raw_sql(columns, file=file)
+    width = len(columns)
+    cells = ",\n  ".join(
+        f"""NULLIF(CASE WHEN starts_with(cells[{i}], '"')
+    THEN replace(substr(cells[{i}], 2, length(cells[{i}]) - 2), '""', '"')
+    ELSE cells[{i}] END, '') AS {column.raw}"""
+        for i, column in enumerate(columns, start=1)
+    )
+    # A cell is quoted whole or holds no quote (RFC 4180); a comma in front lets each match take one.
+    cell = """("(?:[^"]|"")*"|[^",]*)"""
+    return f"""
+WITH split AS (
+  SELECT "row", line,
+    CASE
+      WHEN NOT contains(line, '"') THEN string_split(line, ',')
+      WHEN regexp_full_match(line, '{cell}(?:,{cell})*')
+      THEN regexp_extract_all(',' || line, ',{cell}', 1)
+    END AS found
+  FROM (SELECT "row", rtrim(line, chr(10)) AS line FROM csv_lines)
+),
+checked AS (
+  SELECT "row",
+    CASE WHEN len(found) = {width} AND line <> '' THEN found END AS cells,
+    CASE
+      WHEN line IS NULL THEN 'is not UTF-8; save the file as UTF-8'
+      WHEN line = '' THEN 'is blank; remove it'
+      WHEN found IS NULL THEN 'has a quote that does not enclose a whole cell'
+      WHEN len(found) <> {width}
+      THEN 'has ' || len(found) || ' cells where the header has {width}'
+    END AS malformed
+  FROM split
+)
+SELECT "row", malformed,
+  {cells}
+FROM checked
+"""
+
+
+def events_sql(columns: Sequence[FileColumn]) -> str:
+    """``events`` over ``raw_events``: values in canonical columns, NULL where faulty, and ``faulty``."""
+    present = {column.canonical for column in columns}
+    values = ",\n  ".join(f"{_value_sql(c)} AS {_quoted(f'{c.canonical} value')}" for c in columns)
+    faults = " OR ".join(
+        f"{_quoted(f'{c.canonical} value')} IS NULL"
+        if c.name in REQUIRED
+        else f"({c.raw} IS NOT NULL AND {_quoted(f'{c.canonical} value')} IS NULL)"
+        for c in columns
+    )
+    dimensions = [c.canonical for c in columns if c.canonical.startswith(DIMENSION_PREFIX)]
+    wanted = event_columns(
+        present.intersection(REPORTED_UNITS),
+        dimensions=[name.removeprefix(DIMENSION_PREFIX) for name in dimensions],
+    )
+    defaults = {"region": "''", "outcome": "'completed'", "request_tokens": "0"}
+    if "input_tokens" in present:
+        defaults["request_tokens"] = '"input_tokens value", 0'
+    fields = []
+    for name in wanted:
+        value = _quoted(f"{name} value") if name in present else "NULL"
+        if name in defaults:
+            value = f"COALESCE({value}, {defaults[name]})"
+        fields.append('"row"' if name == "row" else f"{value} AS {_quoted(name)}")
+    return f"""
+WITH read AS (
+  SELECT *,
+  {values}
+  FROM raw_events
+)
+SELECT {", ".join(fields)},
+  {faults} AS faulty
+FROM read
+"""
+
+
+def csv_lines(file: EventFile) -> pa.RecordBatchReader:
+    """The lines after the header as (row, line with its end), in blocks; NULL where one is not UTF-8.
+
+    DuckDB's own CSV reader skips blank lines, so that it cannot number rows: it gets numbered lines instead.
+    """
+    return pa.RecordBatchReader.from_batches(_LINE_SCHEMA, _line_batches(file.path))
+
+
+def _line_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    row = 2
+    with path.open("rb") as stream:
+        stream.readline()
+        # Past a block, read on to the end of its last line.
+        while block := stream.read(_BLOCK_BYTES):
+            block += stream.readline()
+            if not block.endswith(b"\n"):
+                block += b"\n"
+            batch = _line_batch(block.replace(b"\r\n", b"\n"), row=row)
+            row += batch.num_rows
+            yield batch
+
+
+def _line_batch(block: bytes, *, row: int) -> pa.RecordBatch:
+    ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")) + 1
+    offsets = np.concatenate([np.zeros(1, dtype=np.int32), ends.astype(np.int32)])
+    lines = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(block))
+    try:
+        lines.validate(full=True)
+    except pa.ArrowInvalid:
+        lines = pa.array([_decoded(line) for line in block.split(b"\n")[:-1]], type=pa.string())
+    numbers = pa.array(np.arange(row, row + len(ends), dtype=np.int64))
+    return pa.RecordBatch.from_arrays([numbers, lines], schema=_LINE_SCHEMA)
+
+
+def _decoded(line: bytes) -> str | None:
+    try:
+        return line.decode("utf-8") + "\n"
+    except UnicodeDecodeError:
+        return None
+
+
+def _csv_header(file: EventFile) -> list[str]:
+    with file.path.open("rb") as stream:
+        first = stream.readline(_BLOCK_BYTES)
+    if first.startswith(_BYTE_ORDER_MARK):
+        raise DocumentError(
+            file.name, "begins with a byte order mark; save it as UTF-8 without BOM"
+        )
+    try:
+        text = first.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        names = next(csv.reader([text], strict=True), [])
+    except (UnicodeDecodeError, csv.Error):
+        raise DocumentError(f"{file.name}:1", "the header is not CSV in UTF-8") from None
+    if not names:
+        raise DocumentError(file.name, "the file is empty, or its first line is")
+    return names
+
+
+def _parquet_columns(
+    connection: duckdb.DuckDBPyConnection, *, file: EventFile
+) -> list[tuple[str, str]]:
+    try:
+        names = pq.read_schema(file.path).names
+        described = connection.execute(f"DESCRIBE SELECT * FROM {_parquet(file)}").fetchall()
+    except (pa.ArrowInvalid, duckdb.InvalidInputException, duckdb.IOException):
+        raise DocumentError(file.name, "this is not a whole Parquet file") from None
+    # DuckDB renames a column that differs from another in case only; order is what both agree on.
+    return [(str(name), str(row[1])) for name, row in zip(names, described, strict=False)]
+
+
+def _parquet(file: EventFile) -> str:
+    # A path may hold what DuckDB reads as a pattern; in brackets it stands for itself.
+    path = "".join(f"[{c}]" if c in "*?[" else c for c in str(file.path.resolve()))
+    return (
+        f"read_parquet({_text(path)}, file_row_number = true, hive_partitioning = false, "
+        "union_by_name = false, filename = false)"
+    )
+
+
+def _parquet_raw_sql(columns: Sequence[FileColumn], *, file: EventFile) -> str:
+    cells = []
+    for column in columns:
+        cell = column.raw
+        if column.sql_type == "TIMESTAMP WITH TIME ZONE":
+            cell = f"epoch_us({cell})"
+        elif column.sql_type == "VARCHAR":
+            cell = f"NULLIF({cell}, '')"
+        elif column.sql_type.startswith("DECIMAL"):
+            cell = f"CAST({cell} AS VARCHAR)"
+        cells.append(f"{cell} AS {column.raw}")
+    names = ", ".join([*(column.raw for column in columns), "file_row"])
+    return f"""
+SELECT file_row + 1 AS "row", CAST(NULL AS VARCHAR) AS malformed,
+  {", ".join(cells)}
+FROM {_parquet(file)} AS cells({names})
+"""
+
+
+def _canonical(name: str, *, file: EventFile) -> str:
+    known: Mapping[str, str] = {**REQUIRED, **OPTIONAL, **{unit: unit for unit in REPORTED_UNITS}}
+    if name in known:
+        return known[name]
+    if name.startswith(DIMENSION_PREFIX) and _is_name(name.removeprefix(DIMENSION_PREFIX)):
+        return name
+    near = difflib.get_close_matches(name, [*known, DIMENSION_PREFIX], n=1)
+    hint = f'; did you mean "{near[0]}"?' if near else "; remove it"
+    raise DocumentError(file.name, f'the column "{name:.60}" is unknown{hint}')
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= 200 and text.isprintable() and text == text.strip()
+
+
+def _check_type(column: FileColumn, *, file: EventFile) -> None:
+    """Parquet columns have types; only those that hold each value exactly are read."""
+    sql_type, where = column.sql_type, f'{file.name} column "{column.name}"'
+    if column.canonical in UNITS or column.canonical == "request_tokens":
+        unit = UNITS.get(column.canonical)
+        exact = unit is not None and unit.scale > 1 and sql_type.startswith(("VARCHAR", "DECIMAL"))
+        if sql_type not in _INTEGERS and not exact and file.kind == "parquet":
+            raise DocumentError(where, f"counts must be integers, not {sql_type}")
+    elif column.canonical == "occurred_at":
+        if sql_type.startswith("TIMESTAMP") and sql_type != "TIMESTAMP WITH TIME ZONE":
+            raise DocumentError(where, f"{sql_type} has no time zone; write it with one, in UTC")
+        if sql_type not in {"TIMESTAMP WITH TIME ZONE", "VARCHAR"}:
+            raise DocumentError(where, f"must be a timestamp with a time zone, not {sql_type}")
+    elif sql_type != "VARCHAR":
+        raise DocumentError(where, f"must be text, not {sql_type}")
+
+
+def _value_sql(column: FileColumn) -> str:
+    is_text = column.sql_type == "VARCHAR" or column.sql_type.startswith("DECIMAL")
+    if column.canonical in UNITS:
+        return count_sql(column.raw, unit=column.canonical, is_text=is_text)
+    if column.canonical == "request_tokens":
+        return count_sql(column.raw, unit="input_tokens", is_text=is_text)
+    if column.canonical == "occurred_at":
+        return moment_sql(column.raw, is_text=is_text)
+    return outcome_sql(column.raw) if column.canonical == "outcome" else name_sql(column.raw)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,214 @@
+"""The canonical totals query: usage totals in plain SQL over a relation ``events``.
+
+``events`` has the canonical columns of ``pricing_rules.usage.event_columns`` under their own names, and
+``faulty``, true where a row is no event. Everything here is CASE, SUM, COUNT, GROUP BY, joins and two window
+functions, so that another engine runs the same text in its own dialect.
+
+Invariant: only integers are added, nothing is divided, and the answer does not depend on the order of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pricing_rules.period import Period
+from pricing_rules.usage.event_columns import (
+    DIMENSION_PREFIX,
+    content_columns,
+    dimensions_among,
+    units_among,
+)
+from pricing_rules.usage.totals import Grid
+from pricing_rules.usage.units import UNITS, strict_descendants
+
+REPEATED_SQL = """
+SELECT source, id
+FROM raw_events
+WHERE source IS NOT NULL AND id IS NOT NULL
+GROUP BY source, id
+HAVING COUNT(*) > 1
+"""
+"""Identities that more than one row bears. Faulty rows may be among them: the next query sees to that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TotalsQuery:
+    """The query for events with these columns, cut by this grid; ``period`` None takes all moments."""
+
+    columns: tuple[str, ...]
+    grid: Grid
+    period: Period | None
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The units that have a leaf column in the answer, in registry order."""
+        return units_among(self.columns)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The declared dimensions that occur."""
+        occurring = dimensions_among(self.columns)
+        return tuple(name for name in self.grid.dimensions if name in occurring)
+
+    def repeats_sql(self) -> str:
+        """``row, standing, kept_row`` of every row of ``repeated`` that is not the one kept.
+
+        Of the contents that one identity came with, the first by (moment, content text) is kept: its other
+        rows are ``duplicate``, and the rows of other contents are ``conflict``.
+        """
+        return f"""
+WITH {self._leaves_ctes()},
+candidates AS (
+  SELECT leaves."row", leaves.source, leaves.id, leaves.occurred_at,
+    {self._content()} AS content
+  FROM leaves
+  JOIN repeated ON leaves.source = repeated.source AND leaves.id = repeated.id
+  WHERE NOT ({self._rejected()})
+),
+ranked AS (
+  SELECT "row",
+    DENSE_RANK() OVER (PARTITION BY source, id ORDER BY occurred_at, content) AS content_rank,
+    ROW_NUMBER() OVER (PARTITION BY source, id ORDER BY occurred_at, content, "row") AS copy_number,
+    FIRST_VALUE("row") OVER (
+      PARTITION BY source, id ORDER BY occurred_at, content, "row"
+    ) AS kept_row
+  FROM candidates
+)
+SELECT "row", kept_row,
+  CASE WHEN content_rank > 1 THEN 'conflict' ELSE 'duplicate' END AS standing
+FROM ranked
+WHERE copy_number > 1
+"""
+
+    def totals_sql(self) -> str:
+        """``standing``, the fields of the cell, ``events`` and the sum of each leaf.
+
+        One row for each cell of the rows that are ``counted``, and one, without a cell, for each other
+        standing: rejected, duplicate, conflict, outside_period.
+        """
+        cell = [*_CELL, *(f'"{DIMENSION_PREFIX}{i}"' for i in range(len(self.dimensions)))]
+        fields = _lines(f"CASE WHEN standing = 'counted' THEN {name} END AS {name}" for name in cell)
+        leaves = [_quoted(f"{unit} leaf") for unit in self.units]
+        sums = "".join(f",\n  SUM({leaf}) AS {leaf}" for leaf in leaves)
+        kept = "".join(f",\n    {leaf}" for leaf in leaves)
+        return f"""
+WITH {self._placed_ctes()},
+cells AS (
+  SELECT standing,
+    {fields}{kept}
+  FROM placed
+)
+SELECT standing, {", ".join(cell)},
+  COUNT(*) AS events{sums}
+FROM cells
+GROUP BY standing, {", ".join(cell)}
+"""
+
+    def rejected_sql(self) -> str:
+        """``row`` of every row that is no event or has a negative leaf."""
+        return f"""
+WITH {self._placed_ctes()}
+SELECT "row" FROM placed WHERE standing = 'rejected'
+"""
+
+    def _placed_ctes(self) -> str:
+        """``placed``: every row with its standing, its segment and its size class."""
+        outside = "FALSE"
+        if self.period:
+            start_at, end_at = self.period.start_at, self.period.end_at
+            outside = f"occurred_at < {start_at} OR occurred_at >= {end_at}"
+        dimensions = "".join(
+            f',\n    leaves.{_quoted(DIMENSION_PREFIX + name)} AS "{DIMENSION_PREFIX}{i}"'
+            for i, name in enumerate(self.dimensions)
+        )
+        leaves = "".join(f",\n    {_quoted(f'{unit} leaf')}" for unit in self.units)
+        return f"""{self._leaves_ctes()},
+placed AS (
+  SELECT leaves."row", account, model, service_tier, region, outcome,
+    {_lower_bound("occurred_at", cuts=self.grid.instants_at)} AS segment_start_at,
+    {_lower_bound("request_tokens", cuts=self.grid.thresholds_tokens)} AS size_class_tokens,
+    CASE
+      WHEN {self._rejected()} THEN 'rejected'
+      WHEN repeats.standing IS NOT NULL THEN repeats.standing
+      WHEN {outside} THEN 'outside_period'
+      ELSE 'counted'
+    END AS standing{dimensions}{leaves}
+  FROM leaves
+  LEFT JOIN repeats ON leaves."row" = repeats."row"
+)"""
+
+    def _leaves_ctes(self) -> str:
+        """``leaves``: events with a leaf for each unit, most specific units first.
+
+        leaf(u) = count(u) - the leaves of the reported units strictly inside u; 0 where u is not reported.
+        """
+        depths = sorted({len(UNITS[unit].dimensions) for unit in self.units}, reverse=True)
+        ctes, before = [], "events"
+        for depth in depths:
+            columns = _lines(
+                f"{self._leaf(unit)} AS {_quoted(f'{unit} leaf')}"
+                for unit in self.units
+                if len(UNITS[unit].dimensions) == depth
+            )
+            ctes.append(f"leaves_{depth} AS (\n  SELECT *,\n    {columns}\n  FROM {before}\n)")
+            before = f"leaves_{depth}"
+        return ",\n".join([*ctes, f"leaves AS (SELECT * FROM {before})"])
+
+    def _leaf(self, unit: str) -> str:
+        inside = self._inside(unit)
+        if not inside:
+            return f"COALESCE({_quoted(unit)}, 0)"
+        parts = " + ".join(_quoted(f"{other} leaf") for other in inside)
+        return f"CASE WHEN {_quoted(unit)} IS NULL THEN 0 ELSE {_quoted(unit)} - ({parts}) END"
+
+    def _inside(self, unit: str) -> list[str]:
+        return [other for other in self.units if other in strict_descendants(unit)]
+
+    def _rejected(self) -> str:
+        """Only a unit that contains another reported one can have a negative leaf."""
+        negative = [f"{_quoted(f'{unit} leaf')} < 0" for unit in self.units if self._inside(unit)]
+        return " OR ".join(["faulty", *negative])
+
+    def _content(self) -> str:
+        """``pricing_rules.usage.event_columns.content_text`` in SQL."""
+        parts = [
+            f"CASE WHEN leaves.{_quoted(name)} IS NULL THEN '' "
+            f"ELSE {_text(name + '=')} || CAST(leaves.{_quoted(name)} AS VARCHAR) || CHR(31) END"
+            for name in content_columns(self.columns)
+        ]
+        return "\n    || ".join(parts)
+
+
+_CELL = (
+    "account",
+    "segment_start_at",
+    "model",
+    "service_tier",
+    "region",
+    "size_class_tokens",
+    "outcome",
+)
+"""The fields of a cell but its epoch, which is 0 offline, and its dimensions."""
+
+
+def _lower_bound(column: str, *, cuts: Sequence[int], below: int = 0) -> str:
+    """The last cut at or below a column's value, ``below`` under the first: halving, for many cuts."""
+    if not cuts:
+        return str(below)
+    middle = len(cuts) // 2
+    upper = _lower_bound(column, cuts=cuts[middle + 1 :], below=cuts[middle])
+    lower = _lower_bound(column, cuts=cuts[:middle], below=below)
+    return f"CASE WHEN {column} >= {cuts[middle]} THEN {upper} ELSE {lower} END"
+
+
+def _lines(parts: Iterable[str]) -> str:
+    return ",\n    ".join(parts)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

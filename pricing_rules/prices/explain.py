@@ -1,0 +1,188 @@
+"""Explaining a rate: the walk from it down to the files, rows and digests that it was measured in.
+
+Invariant: the walk uses the price book alone, and every figure in it stands in the book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pricing_rules.document import DocumentError
+from pricing_rules.money import decimal_text
+from pricing_rules.prices.price_book import PriceBook, RateCard, RateEntry
+from pricing_rules.prices.provenance import (
+    CardCost,
+    HardwareCost,
+    MeasuredShape,
+    UnitFloor,
+    WeightedPoint,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One node of the walk: what it is, and what it rests on."""
+
+    kind: str
+    sentence: str
+    rests_on: tuple[Step, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """The node as JSON values: ``{"kind", "sentence", "rests_on": [...]}``."""
+        return {
+            "kind": self.kind,
+            "sentence": self.sentence,
+            "rests_on": [step.as_json() for step in self.rests_on],
+        }
+
+
+def explain_unit(book: PriceBook, *, model: str, service_tier: str, unit: str) -> Step:
+    """The walk of every rate of one unit on one card. DocumentError where the book has none."""
+    card = book.card(model=model, service_tier=service_tier)
+    if card is None:
+        known = ", ".join(f"{c.model} in {c.service_tier}" for c in book.rate_cards[:6])
+        raise DocumentError(
+            f"book {book.number}",
+            f"has no rate card of {model} in {service_tier}; it has {known}",
+        )
+    entries = [entry for entry in card.rates if entry.unit == unit]
+    if not entries:
+        known = ", ".join(sorted({entry.unit for entry in card.rates}))
+        raise DocumentError(
+            f"book {book.number}",
+            f"has no rate of {unit} for {model} in {service_tier}; it has {known}",
+        )
+    return Step(
+        kind="price book",
+        sentence=f"{book.series} number {book.number} in {book.currency}, {book.digest}",
+        rests_on=tuple(explain_rate(book, card=card, entry=entry) for entry in entries),
+    )
+
+
+def explain_rate(book: PriceBook, *, card: RateCard, entry: RateEntry) -> Step:
+    """The walk of one rate: its rules, then its floor, then what the floor was measured from."""
+    condition = f" when {entry.when.text()}" if entry.when.text() else ""
+    sentence = f"{card.model}, {card.service_tier}, {entry.unit}{condition}: {rate_text(entry)}"
+    rules = tuple(
+        Step(
+            kind="rule",
+            sentence=f"{step.rule}: {step.action}: "
+            f"{'none' if step.before is None else plain(step.before)} -> {plain(step.after)} "
+            f"({step.why})",
+        )
+        for step in entry.steps
+    )
+    return Step(
+        kind="rate", sentence=sentence, rests_on=(*rules, _floor(book, card=card, unit=entry.unit))
+    )
+
+
+def rate_text(entry: RateEntry) -> str:
+    """A rate or a ladder as people read it."""
+    if entry.ladder is None:
+        return f"{plain(entry.rate or Decimal(0))} per {entry.per:,}"
+    bands = ", ".join(
+        f"{'above' if band.up_to is None else f'up to {plain(band.up_to)}'}: {plain(band.rate)}"
+        for band in entry.ladder.bands
+    )
+    return f"{entry.ladder.kind} ladder {entry.ladder.id} per {entry.per:,} ({bands})"
+
+
+def plain(value: Decimal) -> str:
+    """A Decimal without trailing zeros or exponent."""
+    text = decimal_text(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _floor(book: PriceBook, *, card: RateCard, unit: str) -> Step:
+    cost = card.cost
+    floor = next((f for f in cost.floors if f.unit == unit), None) if cost else None
+    if cost is None or floor is None:
+        reason = card.cost_none or "no measured cost stands behind this rate"
+        return Step(kind="cost", sentence=f"cost: none ({reason})")
+    sentence = (
+        f"{floor.kind} floor {plain(floor.floor)} per Mtok = ({plain(floor.unit_cost_per_mtok)} / "
+        f"{plain(floor.utilization)} + {plain(floor.variable_per_mtok)}) / (1 - "
+        f"{plain(floor.minimum_margin)} - {plain(floor.revenue_share)})"
+    )
+    return Step(
+        kind="floor",
+        sentence=sentence,
+        rests_on=(
+            *_raised(floor),
+            _unit_cost(cost, floor=floor),
+            *(
+                Step(kind="document", sentence=f"{item.role} {item.name}, {item.sha256}")
+                for item in book.derived_from
+            ),
+        ),
+    )
+
+
+def _raised(floor: UnitFloor) -> Iterable[Step]:
+    if floor.raised is not None:
+        yield Step(
+            kind="running maximum",
+            sentence=f"raised from its own {plain(floor.raised.own_floor)} to the floor of "
+            f"{floor.raised.service_tier}, which is slower",
+        )
+
+
+def _unit_cost(cost: CardCost, *, floor: UnitFloor) -> Step:
+    return Step(
+        kind="unit cost",
+        sentence=f"{plain(floor.unit_cost_per_mtok)} per Mtok of {floor.unit} at 100 % busy in "
+        f"pool {cost.pool}, promise: {cost.promise}",
+        rests_on=tuple(_hardware(hardware) for hardware in cost.hardware),
+    )
+
+
+def _hardware(hardware: HardwareCost) -> Step:
+    return Step(
+        kind="hardware",
+        sentence=f"{hardware.accelerators} x {hardware.hardware}, weight "
+        f"{plain(hardware.share_of_capacity)} (share of the pool's request capacity), "
+        f"{plain(hardware.usd_per_hour)} USD/h, {hardware.setup}",
+        rests_on=(
+            *(
+                Step(
+                    kind="hour",
+                    sentence=f"{part.part} {plain(part.usd_per_hour)} USD/h ({part.source})",
+                )
+                for part in hardware.parts
+            ),
+            Step(
+                kind="shape fit",
+                sentence=f"{hardware.fit}: {plain(hardware.us_per_input_token)} us per input, "
+                f"{plain(hardware.us_per_cached_token)} per cached and "
+                f"{plain(hardware.us_per_output_token)} per output token",
+                rests_on=tuple(_shape(shape) for shape in hardware.shapes),
+            ),
+        ),
+    )
+
+
+def _shape(shape: MeasuredShape) -> Step:
+    clamped = ", clamped to the slowest point" if shape.clamped else ""
+    return Step(
+        kind="shape",
+        sentence=f"{shape.input_tokens} in / {shape.output_tokens} out: measured "
+        f"{plain(shape.accelerator_seconds_per_request)} accelerator-seconds, fitted "
+        f"{plain(shape.fitted_accelerator_seconds_per_request)}{clamped}",
+        rests_on=tuple(_point(point) for point in shape.points),
+    )
+
+
+def _point(point: WeightedPoint) -> Step:
+    source = point.source
+    rows = ", ".join(str(row) for row in source.rows)
+    measured = f", measured {source.measured_date}" if source.measured_date else ""
+    return Step(
+        kind="operating point",
+        sentence=f"weight {plain(point.weight)}: concurrency {point.concurrency}, "
+        f"{plain(point.interactivity_tokens_per_s)} tokens/s per user, "
+        f"{plain(point.output_tokens_per_s_per_accelerator)} output tokens/s per accelerator; "
+        f"{source.file} row {rows}{measured}, {source.sha256}",
+    )
