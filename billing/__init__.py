@@ -1,1 +1,1 @@
-"""The money half: usage events become usage totals, charges, invoices, ledger entries and payments."""
+"""The money half: usage events become totals, charges, invoices, ledger entries and payments."""

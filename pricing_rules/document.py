@@ -171,7 +171,7 @@ def validate(model: type[D], value: JsonValue, *, name: str, lines: Mapping[Path
     try:
         return model.model_validate_json(json.dumps(value))
     except ValidationError as error:
-        faults = error.errors(include_url=False)
+        faults = [f for f in error.errors(include_url=False) if not _follows(f)]
         where = _where(name, faults[0]["loc"], value, lines)
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise DocumentError(where, _sentence(faults[0]) + more) from None
@@ -306,6 +306,11 @@ def _where(name: str, loc: Path, value: JsonValue, lines: Mapping[Path, int]) ->
     line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), None)
     where = f"{name}:{line}" if line else name
     return f"{where} {path_text(path)}".strip()
+
+
+def _follows(fault: ErrorDetails) -> bool:
+    # Pydantic calls a list too short whose items all failed: a fault that follows from theirs.
+    return fault["type"] == "too_short" and len(fault["input"]) >= fault["ctx"]["min_length"]
 
 
 def _sentence(fault: ErrorDetails) -> str:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import threading
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import typst
 
-from billing.documents.invoice_document import InvoiceDocument
 from billing.documents.invoice_view import invoice_view
-from pricing_rules.document import DocumentError, path_text, validate
+from billing.domain.invoice.invoice import Invoice
+from pricing_rules.document import DocumentError, path_text
 
 _ROOM = Path(__file__).parent
 _TEMPLATE = (_ROOM / "invoice.typ").read_bytes()
@@ -33,23 +33,26 @@ _PROBE = b"""#set document(title: "probe", date: datetime(year: 2026, month: 1, 
 _per_thread = threading.local()
 
 
-def render_invoice(invoice: Mapping[str, object]) -> bytes:
-    """The PDF of an invoice, given as its JSON (``tokenworks.invoice/1``).
+def render_invoice(invoice: Invoice) -> bytes:
+    """The PDF of an invoice.
 
     A preview carries a band that says so on each page. Amounts, rates and quantities are printed as
-    recorded. The same invoice gives the same bytes on every machine.
+    recorded, and findings are not printed. The same invoice gives the same bytes on every machine.
 
-    Raises DocumentError where the JSON is no invoice, and where a text holds a character that none
-    of the fonts has (Latin, Greek, Cyrillic, Arabic, Hebrew, Devanagari, Thai, Japanese, Korean and
-    Chinese are there; emoji are not).
+    Raises DocumentError where a text holds a character that none of the fonts has (Latin, Greek,
+    Cyrillic, Arabic, Hebrew, Devanagari, Thai, Japanese, Korean and Chinese are there; emoji are
+    not).
     """
-    fields = dict(invoice)
-    document = validate(InvoiceDocument, fields, name="invoice", lines={})
-    view = json.dumps(invoice_view(document), ensure_ascii=False)
+    view = json.dumps(invoice_view(invoice), ensure_ascii=False)
     try:
         return _compiled(_TEMPLATE, view=view)
     except typst.TypstError as error:
-        _refuse_missing_glyphs(document.model_dump(mode="json", by_alias=True))
+        printed = invoice.model_dump(
+            mode="json",
+            by_alias=True,
+            exclude={"findings": True, "lines": {"__all__": {"discount"}}},
+        )
+        _refuse_missing_glyphs(printed)
         raise error from None
 
 

@@ -13,13 +13,14 @@ from fractions import Fraction
 
 from babel.dates import format_datetime
 
-from billing.documents.invoice_document import (
-    InvoiceDocument,
-    InvoicedPeriod,
-    InvoiceLine,
-    Party,
-    PricedBand,
-    TaxedNet,
+from billing.domain.agreement.agreement import Party, TaxCategory
+from billing.domain.invoice.invoice import (
+    BilledPeriod,
+    DiscountLine,
+    Invoice,
+    InvoiceBand,
+    TaxLine,
+    UsageLine,
 )
 from pricing_rules.money import decimal_text, exact_text
 from pricing_rules.period import known_zone, moment_text
@@ -30,35 +31,35 @@ EXACT_DIGITS = 12
 MINUS = "\N{MINUS SIGN}"
 NBSP = "\N{NO-BREAK SPACE}"
 
-TAX_CATEGORIES = {
+TAX_CATEGORIES: Mapping[TaxCategory, str] = {
     "S": "standard rate",
     "Z": "zero rated",
     "E": "exempt",
     "AE": "reverse charge",
-    "K": "intra-community supply",
     "G": "export",
     "O": "outside the scope of tax",
 }
-"""Labels of the tax categories of UNCL 5305 that EN 16931 uses."""
+"""Labels of the tax categories (UNCL 5305)."""
 
 View = Mapping[str, object]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def invoice_view(invoice: InvoiceDocument) -> View:
+def invoice_view(invoice: Invoice) -> View:
     """Everything that the template prints, formatted; only texts, truths and lists of them."""
-    kind = "Invoice preview" if invoice.is_preview else "Invoice"
+    is_preview = invoice.status == "preview"
+    kind = "Invoice preview" if is_preview else "Invoice"
     dates = period_dates(invoice.period)
     ends_at = _moment(invoice.period.end_at, zone=UTC)
     return {
-        "title": f"{kind} {invoice.number or ''}".strip() + f", {invoice.bill_to.account}, {dates}",
+        "title": f"{kind} {invoice.number or ''}".strip() + f", {invoice.account}, {dates}",
         # The clock is no input: the document is dated with the end of what it bills.
         "dated": [ends_at.year, ends_at.month, ends_at.day],
-        "preview": invoice.is_preview,
+        "preview": is_preview,
         "number": invoice.number,
         "issuer": _party(invoice.issuer),
         "bill_to": _party(invoice.bill_to),
-        "account": invoice.bill_to.account,
+        "account": invoice.account,
         "dates": dates,
         "instants": f"{moment_text(invoice.period.start_at)} to before "
         f"{moment_text(invoice.period.end_at)}",
@@ -124,7 +125,7 @@ def basis_text(per: int) -> str:
     return {1: "each", 1_000_000: "per million"}.get(per) or f"per{NBSP}{per:,}"
 
 
-def period_dates(period: InvoicedPeriod) -> str:
+def period_dates(period: BilledPeriod) -> str:
     """A half-open period as people write it, to its last day: ``1 Oct 2026 to 31 Oct 2026 (UTC)``.
 
     A side that is not a midnight in the period's zone shows its time of day.
@@ -176,37 +177,47 @@ def _party(party: Party) -> View:
     }
 
 
-def _line(line: InvoiceLine, *, invoice: InvoiceDocument) -> View:
-    plain = len(line.bands) == 1 and line.bands[0].when is None and line.bands[0].flat == 0
-    rate, basis, bands = "", "", line.bands
-    if plain:
-        rate, basis = rate_text(line.bands[0].rate), basis_text(line.bands[0].per)
-        bands = ()
-    elif line.percent is not None:
-        rate = f"{decimal_text(line.percent)}{NBSP}%"
-    counted = line.quantity is not None
+def _line(line: UsageLine | DiscountLine, *, invoice: Invoice) -> View:
     return {
         "number": str(line.line),
         "description": line.description,
-        "note": f"on {line_ranges(line.applies_to)}" if line.applies_to else "",
-        "quantity": quantity(line.quantity or 0, scale=line.scale) if counted else "",
-        "rate": rate,
-        "basis": basis,
         "amount": money(line.amount_minor, digits=invoice.minor_digits),
+        **(
+            _usage(line, invoice=invoice)
+            if isinstance(line, UsageLine)
+            else {
+                "note": f"on {line_ranges(line.applies_to)}" if line.applies_to else "",
+                "quantity": "",
+                "rate": f"{decimal_text(line.percent)}{NBSP}%",
+                "basis": "",
+                "bands": [],
+            }
+        ),
+    }
+
+
+def _usage(line: UsageLine, *, invoice: Invoice) -> View:
+    only = line.bands[0] if len(line.bands) == 1 else None
+    plain = only if only and not only.when and not only.flat else None
+    return {
+        "note": "",
+        "quantity": quantity(line.quantity, scale=line.scale),
+        "rate": rate_text(plain.rate) if plain else "",
+        "basis": basis_text(plain.per) if plain else "",
         "bands": [
             _band(band, line=line, number=number, invoice=invoice)
-            for number, band in enumerate(bands, start=1)
+            for number, band in enumerate(() if plain else line.bands, start=1)
         ],
     }
 
 
-def _band(band: PricedBand, *, line: InvoiceLine, number: int, invoice: InvoiceDocument) -> View:
+def _band(band: InvoiceBand, *, line: UsageLine, number: int, invoice: Invoice) -> View:
     label = [f"when {band.when}"] if band.when else []
     if not band.when:
         label = [f"Band {number}"] if len(line.bands) > 1 else ["With a flat amount"]
     if len(invoice.price_books) > 1:
         label.append(f"price book {band.book_number}")
-    flat = f"+ {rate_text(band.flat)}{NBSP}flat" if band.flat else ""
+    flat = f"+ {exact_amount(band.flat)}{NBSP}flat" if band.flat else ""
     return {
         "label": ", ".join(label),
         "quantity": quantity(band.quantity, scale=line.scale),
@@ -216,7 +227,7 @@ def _band(band: PricedBand, *, line: InvoiceLine, number: int, invoice: InvoiceD
     }
 
 
-def _totals(invoice: InvoiceDocument) -> Iterator[View]:
+def _totals(invoice: Invoice) -> Iterator[View]:
     """The rows between the lines and the total: label, amount and a note under them."""
 
     def row(label: str, *, minor: int, note: str | None = None) -> View:
@@ -234,6 +245,5 @@ def _totals(invoice: InvoiceDocument) -> Iterator[View]:
         yield row("Total tax", minor=invoice.tax_minor)
 
 
-def _tax_label(tax: TaxedNet) -> str:
-    category = TAX_CATEGORIES.get(tax.category, tax.category)
-    return f"Tax {decimal_text(tax.rate_percent)}{NBSP}% ({category})"
+def _tax_label(tax: TaxLine) -> str:
+    return f"Tax {decimal_text(tax.rate_percent)}{NBSP}% ({TAX_CATEGORIES[tax.category]})"

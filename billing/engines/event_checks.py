@@ -1,7 +1,8 @@
-"""The rules of a usage event as SQL over the cells of a file, and the sentence for a row that breaks one.
+"""The rules of a usage event as SQL over the cells of a file, and the sentence for a row that
+breaks one.
 
-SQL decides which rows are events; for the rows that are not, the readers of ``pricing_rules`` say why.
-Invariant: a value that SQL takes is the one that ``UsageEvent`` reads from the same text.
+SQL decides which rows are events; for the rows that are not, the readers of ``pricing_rules`` say
+why. Invariant: a value that SQL takes is the one that ``UsageEvent`` reads from the same text.
 """
 
 from __future__ import annotations
@@ -19,9 +20,7 @@ from pricing_rules.usage.units import MAX_COUNT, UNITS, scaled_count
 
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
 
-_INVISIBLE = (
-    r"\x{0}-\x{1f}\x{7f}-\x{9f}\x{200b}-\x{200f}\x{202a}-\x{202e}\x{2060}-\x{2069}\x{feff}"
-)
+_INVISIBLE = r"\x{0}-\x{1f}\x{7f}-\x{9f}\x{200b}-\x{200f}\x{202a}-\x{202e}\x{2060}-\x{2069}\x{feff}"
 _SPACE = r" \x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
 _NAME = f"[^{_INVISIBLE}{_SPACE}](?:[^{_INVISIBLE}]*[^{_INVISIBLE}{_SPACE}])?"
 _MOMENT = (
@@ -46,16 +45,20 @@ def outcome_sql(cell: str) -> str:
 
 
 def moment_sql(cell: str, *, is_text: bool) -> str:
-    """Microseconds since 1970 of an RFC 3339 text (or of microseconds) in 1970 to 2199, else NULL."""
+    """Microseconds since 1970 of an RFC 3339 text, or of microseconds, in bounds; else NULL."""
     moment_at = _text_moment_sql(cell) if is_text else cell
     return f"CASE WHEN {moment_at} BETWEEN 0 AND {LAST_MOMENT_AT - 1} THEN {moment_at} END"
 
 
 def _text_moment_sql(cell: str) -> str:
-    whole = f"epoch_us(TRY_CAST(substr({cell}, 1, 10) || ' ' || substr({cell}, 12, 8) AS TIMESTAMP))"
+    whole = (
+        f"epoch_us(TRY_CAST(substr({cell}, 1, 10) || ' ' || substr({cell}, 12, 8) AS TIMESTAMP))"
+    )
     digits = f"substr(regexp_extract({cell}, '[.]([0-9]+)', 1), 1, 6)"
     fraction = f"COALESCE(TRY_CAST(rpad({digits}, 6, '0') AS BIGINT), 0)"
-    minutes = f"(60 * TRY_CAST(substr({cell}, -5, 2) AS BIGINT) + TRY_CAST(right({cell}, 2) AS BIGINT))"
+    minutes = (
+        f"(60 * TRY_CAST(substr({cell}, -5, 2) AS BIGINT) + TRY_CAST(right({cell}, 2) AS BIGINT))"
+    )
     sign = f"CASE substr({cell}, -6, 1) WHEN '-' THEN -1 ELSE 1 END"
     offset = (
         f"CASE WHEN right({cell}, 1) IN ('Z', 'z') THEN 0 "
@@ -67,13 +70,15 @@ def _text_moment_sql(cell: str) -> str:
 
 
 def count_sql(cell: str, *, unit: str, is_text: bool) -> str:
-    """A count at the unit's scale from a text or integer cell, NULL where it is none or out of bounds."""
+    """A count at the unit's scale from a text or integer cell; NULL where it is none in bounds."""
     scale = UNITS[unit].scale
     if not is_text:
         inside = f"{cell} BETWEEN 0 AND {MAX_COUNT}"
         return f"CASE WHEN {inside} THEN CAST({cell} AS BIGINT) * {scale} END"
     if scale == 1:
-        count = f"CASE WHEN regexp_full_match({cell}, '{_COUNT}') THEN TRY_CAST({cell} AS BIGINT) END"
+        count = (
+            f"CASE WHEN regexp_full_match({cell}, '{_COUNT}') THEN TRY_CAST({cell} AS BIGINT) END"
+        )
     else:
         count = _scaled_sql(cell, steps=len(str(scale)) - 1)
     return f"CASE WHEN {count} <= {MAX_COUNT * scale} THEN {count} END"
@@ -91,11 +96,18 @@ class _NamedCell(Document):
     cell: Name
 
 
-def fault_of(cells: Mapping[str, str | int | None], *, file_names: Mapping[str, str]) -> str:
-    """What is wrong with a row that SQL refused: ``<column>: <sentence>``, or the sentence on its leaves.
+def check_name(text: str, *, where: str) -> None:
+    """DocumentError at ``where`` unless ``text`` is a name."""
+    validate(_NamedCell, {"cell": text}, name=where, lines={})
 
-    ``cells``: the row by canonical column, None where empty. ``file_names``: the name in the file of those
-    that have another there. RuntimeError where no fault is found: then the SQL above is wrong.
+
+def fault_of(cells: Mapping[str, object], *, file_names: Mapping[str, str]) -> str:
+    """What is wrong with a row that SQL refused: ``<column>: <sentence>``, or the sentence on its
+    leaves.
+
+    ``cells``: the row by canonical column, None where empty. ``file_names``: the name in the file
+    of those that have another there. RuntimeError where no fault is found: then the SQL above is
+    wrong.
     """
     counts: dict[str, int] = {}
     for column, value in cells.items():
@@ -113,7 +125,7 @@ def fault_of(cells: Mapping[str, str | int | None], *, file_names: Mapping[str, 
     raise RuntimeError(f"a row was refused in which there is no fault: {dict(cells)}")
 
 
-def _checked(value: str | int | None, *, column: str) -> int | None:
+def _checked(value: object, *, column: str) -> int | None:
     """The count of a unit; ValueError where a cell breaks the rule of its column."""
     if value is None:
         if column in {"region", "request_tokens", "outcome"} or column in UNITS:
@@ -135,20 +147,20 @@ def _checked(value: str | int | None, *, column: str) -> int | None:
     elif column == "occurred_at":
         _check_moment(value)
     else:
-        validate(_NamedCell, {"cell": value}, name="", lines={})
+        check_name(str(value), where="")
     return None
 
 
-def _check_moment(value: str | int) -> None:
+def _check_moment(value: object) -> None:
     if isinstance(value, int):
         checked_moment(value, text=f"{value} microseconds since 1970")
         return
     parse_moment(value)
-    if not re.fullmatch(_MOMENT, value):
+    if not re.fullmatch(_MOMENT, str(value)):
         raise ValueError(f'is not a moment that exists: "{value:.40}"')
 
 
-def _count(value: str | int, *, unit: str) -> int:
+def _count(value: object, *, unit: str) -> int:
     if isinstance(value, str) and re.fullmatch("0|[1-9][0-9]{0,30}", value):
         value = int(value)
     return scaled_count(unit, count=value)

@@ -1,32 +1,40 @@
 """Where raw events come from: a table in canonical columns, a CSV file or a Parquet file.
 
-Each source becomes two relations in DuckDB: ``raw_events``, its cells under canonical names, NULL where empty,
-and ``events``, the same as values with ``faulty`` beside them. Invariant: every row of the file is a row of
-both, with its number; a file whose columns are not understood is refused as a whole.
+Each source becomes two relations in DuckDB: ``raw_events``, its cells under canonical names, NULL
+where empty, and ``events``, the same as values with ``faulty`` beside them. Invariant: every row of
+the file is a row of both, with its number; a file whose columns are not understood is refused as a
+whole.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from billing.engines.event_checks import count_sql, moment_sql, name_sql, outcome_sql
+from billing.engines.csv_lines import csv_header
+from billing.engines.event_checks import (
+    check_name,
+    count_sql,
+    moment_sql,
+    name_sql,
+    outcome_sql,
+)
+from billing.engines.totals_query import sql_names
 from pricing_rules.document import DocumentError
 from pricing_rules.usage.event_columns import (
     DIMENSION_PREFIX,
-    FIXED_COLUMNS,
     Verdict,
+    dimensions_among,
     event_columns,
+    units_among,
 )
 from pricing_rules.usage.units import REPORTED_UNITS, UNITS
 
@@ -39,20 +47,17 @@ REQUIRED = {
     "service_tier": "service_tier",
 }
 OPTIONAL = {"region": "region", "request_tokens": "request_tokens", "outcome": "outcome"}
-"""Columns of a file by name, with the canonical column of each; units and dimensions keep their names."""
+"""Columns of a file, each with its canonical one; units and dimensions keep their names."""
 
-_BLOCK_BYTES = 8 * 1024 * 1024
 _INTEGERS = {
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"),
     *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),
 }
-_LINE_SCHEMA = pa.schema([pa.field("row", pa.int64()), pa.field("line", pa.string())])
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventTable:
-    """Events in canonical columns, as intake hands them over, with the verdicts of the rows it refused."""
+    """Events in canonical columns, as intake gives them, and verdicts of the rows it refused."""
 
     table: pa.Table
     rejected: tuple[Verdict, ...] = ()
@@ -62,10 +67,10 @@ class EventTable:
 class EventFile:
     """A file of raw events. ``name`` is what errors call it.
 
-    Columns ``id, source, account, time, model, service_tier``; optional ``region, request_tokens, outcome``, units
-    by name and ``dimensions.<name>``. CSV: UTF-8, RFC 4180 with a header, one line for each row; the header is
-    row 1. Parquet: counts are integers, time is a timestamp with a time zone or an RFC 3339 text; rows count
-    from 1.
+    Columns ``id, source, account, time, model, service_tier``; optional ``region, request_tokens,
+    outcome``, units by name and ``dimensions.<name>``. CSV: UTF-8, RFC 4180 with a header, one line
+    for each row; the header is row 1. Parquet: counts are integers, time is a timestamp with a time
+    zone or an RFC 3339 text; rows count from 1.
     """
 
     path: Path
@@ -79,24 +84,23 @@ class EventFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileColumn:
-    """One column of a file: its name there, its canonical name, and its type in DuckDB."""
+    """One column of a file: its name there, its canonical name, its type and name in DuckDB."""
 
     name: str
     canonical: str
     sql_type: str
+    sql: str
 
     @property
-    def raw(self) -> str:
-        """The canonical name, quoted for SQL."""
-        return '"' + self.canonical.replace('"', '""') + '"'
+    def value(self) -> str:
+        """The name in SQL of the value that is read from the cell ``sql``."""
+        return f'"value {self.sql[1:]}'
 
 
 def check_table(table: pa.Table) -> tuple[str, ...]:
     """The column names of a table in canonical columns; ValueError where it is in others."""
     names = list(table.schema.names)
-    units = [name for name in names if name in UNITS]
-    dimensions = [n.removeprefix(DIMENSION_PREFIX) for n in names if n.startswith(DIMENSION_PREFIX)]
-    wanted = event_columns(units, dimensions=dimensions)
+    wanted = event_columns(units_among(names), dimensions=dimensions_among(names))
     arrow_types = {"int64": pa.int64(), "text": pa.string()}
     if names != list(wanted) or any(
         table.schema.field(name).type != arrow_types[kind] for name, kind in wanted.items()
@@ -107,50 +111,54 @@ def check_table(table: pa.Table) -> tuple[str, ...]:
 
 def table_events_sql(columns: Sequence[str]) -> str:
     """``events`` over the registered ``event_table``: its values as they are."""
-    names = ", ".join(_quoted(name) for name in columns)
+    names = ", ".join(sql_names(columns).values())
     return f"SELECT {names}, FALSE AS faulty FROM event_table AS cells({names})"
 
 
-def file_columns(connection: duckdb.DuckDBPyConnection, *, file: EventFile) -> tuple[FileColumn, ...]:
+def file_columns(
+    connection: duckdb.DuckDBPyConnection, *, file: EventFile
+) -> tuple[FileColumn, ...]:
     """The columns of a file, known and complete, in file order.
 
-    DocumentError where the file is absent, empty or not of its kind, and where a column is unknown, doubled,
-    missing or of a type that cannot hold it exactly.
+    DocumentError where the file is absent, empty or not of its kind, and where a column is unknown,
+    doubled, missing or of a type that cannot hold it exactly.
     """
     if not file.path.is_file():
         raise DocumentError(file.name, "there is no such file")
-    if file.kind == "csv":
-        typed = [(name, "VARCHAR") for name in _csv_header(file)]
-    else:
-        typed = _parquet_columns(connection, file=file)
-    names = [name for name, _ in typed]
+    names = csv_header(file.path) if file.kind == "csv" else _parquet_names(file)
     doubled = [name for name, times in Counter(names).items() if times > 1]
     if doubled:
         raise DocumentError(file.name, f'the column "{doubled[0]:.60}" stands twice; keep one')
-    columns = tuple(
-        FileColumn(name=name, canonical=_canonical(name, file=file), sql_type=sql_type)
-        for name, sql_type in typed
-    )
+    canonical = [_canonical(name, file=file) for name in names]
     for required in REQUIRED:
         if required not in names:
             raise DocumentError(file.name, f'the column "{required}" is missing; add it')
+    sql = sql_names(canonical)
+    types = (
+        ["VARCHAR"] * len(names) if file.kind == "csv" else _parquet_types(connection, file=file)
+    )
+    columns = tuple(
+        FileColumn(name=name, canonical=known, sql=sql[known], sql_type=sql_type)
+        for name, known, sql_type in zip(names, canonical, types, strict=True)
+    )
     for column in columns:
         _check_type(column, file=file)
     return columns
 
 
 def raw_events_sql(columns: Sequence[FileColumn], *, file: EventFile) -> str:
-    """``raw_events``: ``row``, ``malformed`` (what is wrong with the row's form) and the cells, NULL where empty."""
+    """``raw_events``: row, ``malformed`` (the fault of its form) and cells, NULL where empty."""
     if file.kind == "parquet":
         return _parquet_raw_sql(columns, file=file)
     width = len(columns)
     cells = ",\n  ".join(
         f"""NULLIF(CASE WHEN starts_with(cells[{i}], '"')
     THEN replace(substr(cells[{i}], 2, length(cells[{i}]) - 2), '""', '"')
-    ELSE cells[{i}] END, '') AS {column.raw}"""
+    ELSE cells[{i}] END, '') AS {column.sql}"""
         for i, column in enumerate(columns, start=1)
     )
-    # A cell is quoted whole or holds no quote (RFC 4180); a comma in front lets each match take one.
+    # A cell is quoted whole or holds no quote (RFC 4180); a comma in front lets each match take
+    # one.
     cell = """("(?:[^"]|"")*"|[^",]*)"""
     return f"""
 WITH split AS (
@@ -180,30 +188,31 @@ FROM checked
 """
 
 
+def canonical_columns(columns: Sequence[FileColumn]) -> tuple[str, ...]:
+    """The columns of ``events`` over a file: the fixed ones, its units and its dimensions."""
+    names = [column.canonical for column in columns]
+    return tuple(event_columns(units_among(names), dimensions=dimensions_among(names)))
+
+
 def events_sql(columns: Sequence[FileColumn]) -> str:
-    """``events`` over ``raw_events``: values in canonical columns, NULL where faulty, and ``faulty``."""
-    present = {column.canonical for column in columns}
-    values = ",\n  ".join(f"{_value_sql(c)} AS {_quoted(f'{c.canonical} value')}" for c in columns)
+    """``events`` over ``raw_events``: values, NULL where one is faulty, and ``faulty``."""
+    present = {column.canonical: column.value for column in columns}
+    values = ",\n  ".join(f"{_value_sql(c)} AS {c.value}" for c in columns)
     faults = " OR ".join(
-        f"{_quoted(f'{c.canonical} value')} IS NULL"
+        f"{c.value} IS NULL"
         if c.name in REQUIRED
-        else f"({c.raw} IS NOT NULL AND {_quoted(f'{c.canonical} value')} IS NULL)"
+        else f"({c.sql} IS NOT NULL AND {c.value} IS NULL)"
         for c in columns
-    )
-    dimensions = [c.canonical for c in columns if c.canonical.startswith(DIMENSION_PREFIX)]
-    wanted = event_columns(
-        present.intersection(REPORTED_UNITS),
-        dimensions=[name.removeprefix(DIMENSION_PREFIX) for name in dimensions],
     )
     defaults = {"region": "''", "outcome": "'completed'", "request_tokens": "0"}
     if "input_tokens" in present:
-        defaults["request_tokens"] = '"input_tokens value", 0'
+        defaults["request_tokens"] = f"{present['input_tokens']}, 0"
     fields = []
-    for name in wanted:
-        value = _quoted(f"{name} value") if name in present else "NULL"
+    for name, sql in sql_names(canonical_columns(columns)).items():
+        value = present.get(name, "NULL")
         if name in defaults:
             value = f"COALESCE({value}, {defaults[name]})"
-        fields.append('"row"' if name == "row" else f"{value} AS {_quoted(name)}")
+        fields.append('"row"' if name == "row" else f"{value} AS {sql}")
     return f"""
 WITH read AS (
   SELECT *,
@@ -216,74 +225,16 @@ FROM read
 """
 
 
-def csv_lines(file: EventFile) -> pa.RecordBatchReader:
-    """The lines after the header as (row, line with its end), in blocks; NULL where one is not UTF-8.
-
-    DuckDB's own CSV reader skips blank lines, so that it cannot number rows: it gets numbered lines instead.
-    """
-    return pa.RecordBatchReader.from_batches(_LINE_SCHEMA, _line_batches(file.path))
-
-
-def _line_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    row = 2
-    with path.open("rb") as stream:
-        stream.readline()
-        # Past a block, read on to the end of its last line.
-        while block := stream.read(_BLOCK_BYTES):
-            block += stream.readline()
-            if not block.endswith(b"\n"):
-                block += b"\n"
-            batch = _line_batch(block.replace(b"\r\n", b"\n"), row=row)
-            row += batch.num_rows
-            yield batch
-
-
-def _line_batch(block: bytes, *, row: int) -> pa.RecordBatch:
-    ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")) + 1
-    offsets = np.concatenate([np.zeros(1, dtype=np.int32), ends.astype(np.int32)])
-    lines = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(block))
+def _parquet_names(file: EventFile) -> list[str]:
     try:
-        lines.validate(full=True)
+        return [str(name) for name in pq.read_schema(file.path).names]
     except pa.ArrowInvalid:
-        lines = pa.array([_decoded(line) for line in block.split(b"\n")[:-1]], type=pa.string())
-    numbers = pa.array(np.arange(row, row + len(ends), dtype=np.int64))
-    return pa.RecordBatch.from_arrays([numbers, lines], schema=_LINE_SCHEMA)
-
-
-def _decoded(line: bytes) -> str | None:
-    try:
-        return line.decode("utf-8") + "\n"
-    except UnicodeDecodeError:
-        return None
-
-
-def _csv_header(file: EventFile) -> list[str]:
-    with file.path.open("rb") as stream:
-        first = stream.readline(_BLOCK_BYTES)
-    if first.startswith(_BYTE_ORDER_MARK):
-        raise DocumentError(
-            file.name, "begins with a byte order mark; save it as UTF-8 without BOM"
-        )
-    try:
-        text = first.decode("utf-8").removesuffix("\n").removesuffix("\r")
-        names = next(csv.reader([text], strict=True), [])
-    except (UnicodeDecodeError, csv.Error):
-        raise DocumentError(f"{file.name}:1", "the header is not CSV in UTF-8") from None
-    if not names:
-        raise DocumentError(file.name, "the file is empty, or its first line is")
-    return names
-
-
-def _parquet_columns(
-    connection: duckdb.DuckDBPyConnection, *, file: EventFile
-) -> list[tuple[str, str]]:
-    try:
-        names = pq.read_schema(file.path).names
-        described = connection.execute(f"DESCRIBE SELECT * FROM {_parquet(file)}").fetchall()
-    except (pa.ArrowInvalid, duckdb.InvalidInputException, duckdb.IOException):
         raise DocumentError(file.name, "this is not a whole Parquet file") from None
-    # DuckDB renames a column that differs from another in case only; order is what both agree on.
-    return [(str(name), str(row[1])) for name, row in zip(names, described, strict=False)]
+
+
+def _parquet_types(connection: duckdb.DuckDBPyConnection, *, file: EventFile) -> list[str]:
+    described = connection.execute(f"DESCRIBE SELECT * FROM {_parquet(file)}").fetchall()
+    return [str(row[1]) for row in described[:-1]]  # the last is the row number
 
 
 def _parquet(file: EventFile) -> str:
@@ -298,15 +249,15 @@ def _parquet(file: EventFile) -> str:
 def _parquet_raw_sql(columns: Sequence[FileColumn], *, file: EventFile) -> str:
     cells = []
     for column in columns:
-        cell = column.raw
+        cell = column.sql
         if column.sql_type == "TIMESTAMP WITH TIME ZONE":
             cell = f"epoch_us({cell})"
         elif column.sql_type == "VARCHAR":
             cell = f"NULLIF({cell}, '')"
         elif column.sql_type.startswith("DECIMAL"):
             cell = f"CAST({cell} AS VARCHAR)"
-        cells.append(f"{cell} AS {column.raw}")
-    names = ", ".join([*(column.raw for column in columns), "file_row"])
+        cells.append(f"{cell} AS {column.sql}")
+    names = ", ".join([*(column.sql for column in columns), "file_row"])
     return f"""
 SELECT file_row + 1 AS "row", CAST(NULL AS VARCHAR) AS malformed,
   {", ".join(cells)}
@@ -318,15 +269,12 @@ def _canonical(name: str, *, file: EventFile) -> str:
     known: Mapping[str, str] = {**REQUIRED, **OPTIONAL, **{unit: unit for unit in REPORTED_UNITS}}
     if name in known:
         return known[name]
-    if name.startswith(DIMENSION_PREFIX) and _is_name(name.removeprefix(DIMENSION_PREFIX)):
+    if name.startswith(DIMENSION_PREFIX):
+        check_name(name.removeprefix(DIMENSION_PREFIX), where=f'{file.name} column "{name:.60}"')
         return name
     near = difflib.get_close_matches(name, [*known, DIMENSION_PREFIX], n=1)
     hint = f'; did you mean "{near[0]}"?' if near else "; remove it"
     raise DocumentError(file.name, f'the column "{name:.60}" is unknown{hint}')
-
-
-def _is_name(text: str) -> bool:
-    return 0 < len(text) <= 200 and text.isprintable() and text == text.strip()
 
 
 def _check_type(column: FileColumn, *, file: EventFile) -> None:
@@ -349,16 +297,12 @@ def _check_type(column: FileColumn, *, file: EventFile) -> None:
 def _value_sql(column: FileColumn) -> str:
     is_text = column.sql_type == "VARCHAR" or column.sql_type.startswith("DECIMAL")
     if column.canonical in UNITS:
-        return count_sql(column.raw, unit=column.canonical, is_text=is_text)
+        return count_sql(column.sql, unit=column.canonical, is_text=is_text)
     if column.canonical == "request_tokens":
-        return count_sql(column.raw, unit="input_tokens", is_text=is_text)
+        return count_sql(column.sql, unit="input_tokens", is_text=is_text)
     if column.canonical == "occurred_at":
-        return moment_sql(column.raw, is_text=is_text)
-    return outcome_sql(column.raw) if column.canonical == "outcome" else name_sql(column.raw)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        return moment_sql(column.sql, is_text=is_text)
+    return outcome_sql(column.sql) if column.canonical == "outcome" else name_sql(column.sql)
 
 
 def _text(text: str) -> str:

@@ -1,10 +1,11 @@
 """The canonical totals query: usage totals in plain SQL over a relation ``events``.
 
-``events`` has the canonical columns of ``pricing_rules.usage.event_columns`` under their own names, and
-``faulty``, true where a row is no event. Everything here is CASE, SUM, COUNT, GROUP BY, joins and two window
-functions, so that another engine runs the same text in its own dialect.
+``events`` has the canonical columns of ``pricing_rules.usage.event_columns`` under their own names,
+and ``faulty``, true where a row is no event. Everything here is CASE, SUM, COUNT, GROUP BY, joins
+and two window functions, so that another engine runs the same text in its own dialect.
 
-Invariant: only integers are added, nothing is divided, and the answer does not depend on the order of rows.
+Invariant: only integers are added, nothing is divided, and the answer does not depend on the order
+of rows.
 """
 
 from __future__ import annotations
@@ -29,12 +30,24 @@ WHERE source IS NOT NULL AND id IS NOT NULL
 GROUP BY source, id
 HAVING COUNT(*) > 1
 """
-"""Identities that more than one row bears. Faulty rows may be among them: the next query sees to that."""
+"""Identities that more than one row bears, rows that are no event among them."""
+
+
+def sql_names(columns: Iterable[str]) -> dict[str, str]:
+    """The quoted name in SQL of each canonical column, in the order given.
+
+    A dimension goes by its place in the alphabet: SQL would take ``Team`` and ``team`` for one.
+    """
+    given = list(columns)
+    names = {name: f'"{name}"' for name in given}
+    for place, dimension in enumerate(dimensions_among(given)):
+        names[DIMENSION_PREFIX + dimension] = f'"dimension {place}"'
+    return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TotalsQuery:
-    """The query for events with these columns, cut by this grid; ``period`` None takes all moments."""
+    """The query for events with these columns, cut by this grid; period None is all time."""
 
     columns: tuple[str, ...]
     grid: Grid
@@ -54,8 +67,8 @@ class TotalsQuery:
     def repeats_sql(self) -> str:
         """``row, standing, kept_row`` of every row of ``repeated`` that is not the one kept.
 
-        Of the contents that one identity came with, the first by (moment, content text) is kept: its other
-        rows are ``duplicate``, and the rows of other contents are ``conflict``.
+        Of the contents that one identity came with, the first by (moment, content text) is kept:
+        its other rows are ``duplicate``, and the rows of other contents are ``conflict``.
         """
         return f"""
 WITH {self._leaves_ctes()},
@@ -84,11 +97,13 @@ WHERE copy_number > 1
     def totals_sql(self) -> str:
         """``standing``, the fields of the cell, ``events`` and the sum of each leaf.
 
-        One row for each cell of the rows that are ``counted``, and one, without a cell, for each other
-        standing: rejected, duplicate, conflict, outside_period.
+        One row for each cell of the rows that are ``counted``, and one, without a cell, for each
+        other standing: rejected, duplicate, conflict, outside_period.
         """
-        cell = [*_CELL, *(f'"{DIMENSION_PREFIX}{i}"' for i in range(len(self.dimensions)))]
-        fields = _lines(f"CASE WHEN standing = 'counted' THEN {name} END AS {name}" for name in cell)
+        cell = [*_CELL, *self._dimensions_sql()]
+        fields = _lines(
+            f"CASE WHEN standing = 'counted' THEN {name} END AS {name}" for name in cell
+        )
         leaves = [_quoted(f"{unit} leaf") for unit in self.units]
         sums = "".join(f",\n  SUM({leaf}) AS {leaf}" for leaf in leaves)
         kept = "".join(f",\n    {leaf}" for leaf in leaves)
@@ -118,10 +133,7 @@ SELECT "row" FROM placed WHERE standing = 'rejected'
         if self.period:
             start_at, end_at = self.period.start_at, self.period.end_at
             outside = f"occurred_at < {start_at} OR occurred_at >= {end_at}"
-        dimensions = "".join(
-            f',\n    leaves.{_quoted(DIMENSION_PREFIX + name)} AS "{DIMENSION_PREFIX}{i}"'
-            for i, name in enumerate(self.dimensions)
-        )
+        dimensions = "".join(f",\n    {name}" for name in self._dimensions_sql())
         leaves = "".join(f",\n    {_quoted(f'{unit} leaf')}" for unit in self.units)
         return f"""{self._leaves_ctes()},
 placed AS (
@@ -141,7 +153,8 @@ placed AS (
     def _leaves_ctes(self) -> str:
         """``leaves``: events with a leaf for each unit, most specific units first.
 
-        leaf(u) = count(u) - the leaves of the reported units strictly inside u; 0 where u is not reported.
+        leaf(u) = count(u) - the leaves of the reported units strictly inside u; 0 where u is not
+        reported.
         """
         depths = sorted({len(UNITS[unit].dimensions) for unit in self.units}, reverse=True)
         ctes, before = [], "events"
@@ -154,6 +167,10 @@ placed AS (
             ctes.append(f"leaves_{depth} AS (\n  SELECT *,\n    {columns}\n  FROM {before}\n)")
             before = f"leaves_{depth}"
         return ",\n".join([*ctes, f"leaves AS (SELECT * FROM {before})"])
+
+    def _dimensions_sql(self) -> list[str]:
+        names = sql_names(self.columns)
+        return [names[DIMENSION_PREFIX + dimension] for dimension in self.dimensions]
 
     def _leaf(self, unit: str) -> str:
         inside = self._inside(unit)
@@ -172,9 +189,10 @@ placed AS (
 
     def _content(self) -> str:
         """``pricing_rules.usage.event_columns.content_text`` in SQL."""
+        names = sql_names(self.columns)
         parts = [
-            f"CASE WHEN leaves.{_quoted(name)} IS NULL THEN '' "
-            f"ELSE {_text(name + '=')} || CAST(leaves.{_quoted(name)} AS VARCHAR) || CHR(31) END"
+            f"CASE WHEN leaves.{names[name]} IS NULL THEN '' "
+            f"ELSE {_text(name + '=')} || CAST(leaves.{names[name]} AS VARCHAR) || CHR(31) END"
             for name in content_columns(self.columns)
         ]
         return "\n    || ".join(parts)
@@ -193,7 +211,7 @@ _CELL = (
 
 
 def _lower_bound(column: str, *, cuts: Sequence[int], below: int = 0) -> str:
-    """The last cut at or below a column's value, ``below`` under the first: halving, for many cuts."""
+    """The last cut at or below a column's value, found by halving; ``below`` under the first."""
     if not cuts:
         return str(below)
     middle = len(cuts) // 2
@@ -207,7 +225,7 @@ def _lines(parts: Iterable[str]) -> str:
 
 
 def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f'"{name}"'
 
 
 def _text(text: str) -> str:

@@ -1,8 +1,8 @@
 """The Azure LLM inference trace (Azure/AzurePublicDataset) as usage events.
 
-The trace says when a request came and how many tokens it had, not whose it was: accounts, models and service
-tiers are assigned. Invariant: the same bytes, start and assignment give the same events, and the assignment of
-a row depends on nothing but its id.
+The trace says when a request came and how many tokens it had, not whose it was: accounts, models
+and service tiers are assigned. Invariant: the same bytes, start and assignment give the same
+events, and the assignment of a row depends on nothing but its id.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _COUNT = re.compile(r"0|[1-9][0-9]{0,12}")
 class Assignment:
     """Who is said to have sent the requests of a trace, each name with a positive integer weight.
 
-    A row takes, for the account, the model and the service tier, the first, second and third eight bytes of the
-    SHA-256 of its id, read as a big-endian integer, modulo the sum of the weights: the remainder falls into
-    the share of one name, in the order given.
+    A row takes, for the account, the model and the service tier, the first, second and third eight
+    bytes of the SHA-256 of its id, read as a big-endian integer, modulo the sum of the weights: the
+    remainder falls into the share of one name, in the order given.
     """
 
     accounts: Weighted
@@ -69,11 +69,11 @@ def read_azure_trace(
 ) -> tuple[pa.Table, tuple[Verdict, ...]]:
     """Read a trace into (table in canonical columns, verdicts of the lines that are no request).
 
-    ``row`` is the line number (the header is line 1). The earliest request happens at ``starting_at``
-    (microseconds since 1970 UTC), and the others keep their distance to it; what is finer than a microsecond
-    is cut off. The id is ``<first 16 hex digits of the file's SHA-256>:<row>``, ContextTokens are
-    input_tokens and GeneratedTokens output_tokens. DocumentError where the file is empty, not UTF-8 or has
-    another header.
+    ``row`` is the line number (the header is line 1). The earliest request happens at
+    ``starting_at`` (microseconds since 1970 UTC), and the others keep their distance to it; what is
+    finer than a microsecond is cut off. The id is ``<first 16 hex digits of the file's
+    SHA-256>:<row>``, ContextTokens are input_tokens and GeneratedTokens output_tokens.
+    DocumentError where the file is empty, not UTF-8 or has another header.
     """
     verdicts: list[Verdict] = []
     requests: list[tuple[int, int, int, int]] = []

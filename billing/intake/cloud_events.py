@@ -1,8 +1,8 @@
 """Usage events as CloudEvents JSON lines.
 
-Invariant: a line is accepted exactly when ``load_json(UsageEvent, line)`` accepts it, and with the same values.
-The quick reader below only ever takes a line of which it is certain; every other line goes to that strict
-reader, whose sentence is the verdict.
+Invariant: a line is accepted exactly when ``load_json(UsageEvent, line)`` accepts it, and with the
+same values. The quick reader below only ever takes a line of which it is certain; every other line
+goes to that strict reader, whose sentence is the verdict.
 """
 
 from __future__ import annotations
@@ -57,11 +57,12 @@ _DECODER = msgspec.json.Decoder(_QuickEvent)
 
 
 def read_cloud_events(data: bytes, *, name: str) -> tuple[pa.Table, tuple[Verdict, ...]]:
-    """Read JSON lines of ``tokenworks.usage.v1`` events into (table in canonical columns, verdicts).
+    """Read JSON lines of ``tokenworks.usage.v1`` events into (table in canonical columns,
+    verdicts).
 
-    ``row`` is the 1-based line number. A line that is no event, a blank one too, has a verdict of one sentence
-    that names the line, and the other lines are kept. DocumentError where the file as a whole is empty or begins
-    with a byte order mark.
+    ``row`` is the 1-based line number. A line that is no event, a blank one too, has a verdict of
+    one sentence that names the line, and the other lines are kept. DocumentError where the file as
+    a whole is empty or begins with a byte order mark.
     """
     if not data.strip():
         raise DocumentError(name, "the file is empty")
@@ -106,8 +107,9 @@ def _strict(line: bytes, *, row: int) -> _Read:
 
 def _quick(line: bytes) -> _Read | None:
     """An event that the reference accepts too, or None where that is not certain from here."""
-    # Without escapes, other alphabets and DEL, no text can hold a control or invisible character: the decoder
-    # refuses those below a space. What is left to check of a name is its length and its outer spaces.
+    # Without escapes, other alphabets and DEL, no text can hold a control or invisible character:
+    # the decoder refuses those below a space. What is left to check of a name is its length and its
+    # outer spaces.
     if b"\\" in line or b"\x7f" in line or not line.isascii():
         return None
     try:
@@ -153,7 +155,8 @@ def _quick(line: bytes) -> _Read | None:
         if not 0 < len(text) <= 200 or text[0] == " " or text[-1] == " ":
             return None
         colons += text.count(":")
-    # Each key has one colon. More colons than keys and texts account for: a key stood twice, and one was lost.
+    # Each key has one colon. More colons than keys and texts account for: a key stood twice, and
+    # one was lost.
     if line.count(b":") != keys + colons or not 0 <= size_tokens <= MAX_COUNT:
         return None
     outcome = "completed" if data.outcome is UNSET else data.outcome

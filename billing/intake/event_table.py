@@ -1,6 +1,7 @@
 """Events that intake has read, as one Arrow table in the canonical columns.
 
-Invariant: only units and dimensions that occur have a column, so that the same events give the same table.
+Invariant: only units and dimensions that occur have a column, so that the same events give the same
+table.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _ARROW_TYPES = {"int64": pa.int64(), "text": pa.string()}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRows:
-    """Accepted rows of one file, in file order: tuples of the fixed columns, and what else each event has."""
+    """Accepted rows in file order: tuples of the fixed columns, and what else each has."""
 
     fixed: list[tuple[int | str, ...]] = field(default_factory=list)
     units: list[Mapping[str, int]] = field(default_factory=list)

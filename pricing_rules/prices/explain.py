@@ -39,7 +39,10 @@ class Step:
 
 
 def explain_unit(book: PriceBook, *, model: str, service_tier: str, unit: str) -> Step:
-    """The walk of every rate of one unit on one card. DocumentError where the book has none."""
+    """The walk of every rate of one unit on one card, and of the floor that they share.
+
+    DocumentError where the book has none.
+    """
     card = book.card(model=model, service_tier=service_tier)
     if card is None:
         known = ", ".join(f"{c.model} in {c.service_tier}" for c in book.rate_cards[:6])
@@ -57,12 +60,21 @@ def explain_unit(book: PriceBook, *, model: str, service_tier: str, unit: str) -
     return Step(
         kind="price book",
         sentence=f"{book.series} number {book.number} in {book.currency}, {book.digest}",
-        rests_on=tuple(explain_rate(book, card=card, entry=entry) for entry in entries),
+        rests_on=(
+            *(_ruled(entry, card=card) for entry in entries),
+            _floor(book, card=card, unit=unit),
+        ),
     )
 
 
 def explain_rate(book: PriceBook, *, card: RateCard, entry: RateEntry) -> Step:
     """The walk of one rate: its rules, then its floor, then what the floor was measured from."""
+    ruled = _ruled(entry, card=card)
+    floor = _floor(book, card=card, unit=entry.unit)
+    return Step(kind=ruled.kind, sentence=ruled.sentence, rests_on=(*ruled.rests_on, floor))
+
+
+def _ruled(entry: RateEntry, *, card: RateCard) -> Step:
     condition = f" when {entry.when.text()}" if entry.when.text() else ""
     sentence = f"{card.model}, {card.service_tier}, {entry.unit}{condition}: {rate_text(entry)}"
     rules = tuple(
@@ -74,9 +86,7 @@ def explain_rate(book: PriceBook, *, card: RateCard, entry: RateEntry) -> Step:
         )
         for step in entry.steps
     )
-    return Step(
-        kind="rate", sentence=sentence, rests_on=(*rules, _floor(book, card=card, unit=entry.unit))
-    )
+    return Step(kind="rate", sentence=sentence, rests_on=rules)
 
 
 def rate_text(entry: RateEntry) -> str:

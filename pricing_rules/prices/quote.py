@@ -120,7 +120,7 @@ class CompiledCard:
     )
 
     def amount(self, units: Mapping[str, int]) -> Fraction:
-        """The exact amount in major units of the book's currency; QuoteError where there is none."""
+        """The exact amount in major units of the currency; QuoteError where there is none."""
         return Fraction(self.amount_scaled(units), self.denominator)
 
     def amount_text(self, units: Mapping[str, int]) -> str:
@@ -144,7 +144,7 @@ class CompiledCard:
         for row, reason in plan.refusals:
             if sum(map(mul, row, counts)):
                 raise QuoteError(reason)
-        scaled = sum(map(mul, plan.weights, counts), self.per_event_scaled)
+        scaled: int = sum(map(mul, plan.weights, counts), self.per_event_scaled)
         for segments in plan.ladders:
             scaled += _numerator(self._walked(segments, counts), self.denominator)
         return scaled

@@ -180,9 +180,7 @@ def _refuse_stale(totals: Sequence[UsageTotal], books: BooksInForce, grid: Grid)
     # A price change that the grid lacks matters where there is usage in the segment that it would
     # split; a grid of one period rightly lacks those before and after it.
     split = {
-        grid.segment_start_at(at)
-        for at in needed.instants_at
-        if at != grid.segment_start_at(at)
+        grid.segment_start_at(at) for at in needed.instants_at if at != grid.segment_start_at(at)
     }
     uncut = any(total.cell.segment_start_at in split for total in totals)
     if missing or uncut or set(needed.dimensions) - set(grid.dimensions):

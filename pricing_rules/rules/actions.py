@@ -1,14 +1,15 @@
 """What a rule may do to a rate: one typed action per rule, exact arithmetic, no floats.
 
-Invariant: an action says in words what it does, and computes from a rate and its floor alone; what a
-rate becomes beside another rate (``relate``) or under a condition (``context_step``) is data for the
-chain of steps, not arithmetic here.
+Invariant: an action says in words what it does, and computes from a rate and its floor alone; what
+a rate becomes beside another rate (``relate``) or under a condition (``context_step``) is data for
+the chain of steps, not arithmetic here.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil
 from typing import Annotated, Final, Literal
 
@@ -21,7 +22,9 @@ from pricing_rules.prices.ladder import QuantityText
 from pricing_rules.prices.price_book import When
 
 CHAIN_DECIMALS: Final = 18
-"""Between two rules a rate keeps 18 decimals, rounded up where it has more, so that a step shows it whole."""
+"""Between two rules a rate keeps 18 decimals, rounded up where it has more, so that a step shows
+it whole.
+"""
 
 
 def _under_one(value: Decimal) -> Decimal:
@@ -134,7 +137,9 @@ class AtMost(Document):
 
 
 class AtLeast(Document):
-    """A lower rate becomes this one: a stated rate, or the floor with a markup ("0": the floor itself)."""
+    """A lower rate becomes this one: a stated rate, or the floor with a markup ("0": the floor
+    itself).
+    """
 
     action: Literal["at_least"]
     rate: RateText | None = None
@@ -160,7 +165,9 @@ class AtLeast(Document):
 
 
 class RoundUpTo(Document):
-    """Up to a price point: the next multiple of a step. The step also rounds what later rules make."""
+    """Up to a price point: the next multiple of a step. The step also rounds what later rules
+    make.
+    """
 
     action: Literal["round_up_to"]
     step: StepText
@@ -177,7 +184,8 @@ class RoundUpTo(Document):
 class Relate(Document):
     """A factor of another rate as it stood before this rule, under the same conditions.
 
-    ``unit``: another unit of the same rate card. ``service_tier``: the same unit of the same model there.
+    ``unit``: another unit of the same rate card. ``service_tier``: the same unit of the same model
+    there.
     """
 
     action: Literal["relate"]
@@ -206,8 +214,8 @@ class MultipliedBand(Document):
 class LadderOfRates(Document):
     """A ladder whose bands are factors on the rate, whatever later rules make of the rate.
 
-    ``id`` is whose quantity counts: every rate that carries it moves one common position. Rules with
-    other ids count apart.
+    ``id`` is whose quantity counts: every rate that carries it moves one common position. Rules
+    with other ids count apart.
     """
 
     action: Literal["ladder"]
@@ -219,11 +227,15 @@ class LadderOfRates(Document):
     def _open_at_the_end(self) -> LadderOfRates:
         bounds = [band.up_to for band in self.bands]
         if bounds[-1] is not None:
-            raise ValueError("leave the up_to of the last band out: usage past it would have no rate")
+            raise ValueError(
+                "leave the up_to of the last band out: usage past it would have no rate"
+            )
         if None in bounds[:-1]:
-            raise ValueError(f"bands[{bounds.index(None)}] is open but not the last; give it an up_to")
+            raise ValueError(
+                f"bands[{bounds.index(None)}] is open but not the last; give it an up_to"
+            )
         stated = [Decimal(0), *(bound for bound in bounds if bound is not None)]
-        if any(lower >= upper for lower, upper in zip(stated, stated[1:], strict=False)):
+        if any(lower >= upper for lower, upper in pairwise(stated)):
             raise ValueError("each up_to must lie above the one before")
         return self
 
@@ -238,7 +250,9 @@ class LadderOfRates(Document):
 
 
 class ContextStep(Document):
-    """A further rate for larger requests: a factor on the rate, strictly over a request size or from it on."""
+    """A further rate for larger requests: a factor on the rate, strictly over a request size or
+    from it on.
+    """
 
     action: Literal["context_step"]
     request_tokens_over: PositiveInt | None = None
@@ -329,7 +343,9 @@ def chain_decimal(rate: Fraction) -> Decimal:
 
 
 def terminating(rate: Fraction) -> Decimal:
-    """The Decimal that equals ``rate``, all digits kept; ValueError where its decimals never end."""
+    """The Decimal that equals ``rate``, all digits kept; ValueError where its decimals never
+    end.
+    """
     text = exact_text(rate)
     if "/" in text:
         raise ValueError(f"{text} has no end as a decimal")

@@ -1,7 +1,8 @@
-"""What a rate card's floors rest on, as the records that the price book carries, and what is weak in it.
+"""What a rate card's floors rest on, as the records that the price book carries, and what is weak
+in it.
 
-Invariant: every float leaves through ``quantise``, weights and shares add up to 1 as they are shown, and
-the walk from a card to files, rows and digests needs the book alone.
+Invariant: every float leaves through ``quantise``, weights and shares add up to 1 as they are
+shown, and the walk from a card to files, rows and digests needs the book alone.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def weak_spots(
 ) -> Iterator[Found]:
     """Findings on what a card rests on: an overcharge, an extrapolation, stale measurements.
 
-    ``requests`` are mean requests by what they are ("the reference shape"); each must lie among the
+    ``requests`` are mean requests by what they are (``reference_shape``); each must lie among the
     measured shapes of every hardware. ``dated_at``: the moment that ages are counted to.
     """
     for member in sorted(card.cost.hardware, key=lambda member: member.hardware):
@@ -63,8 +64,8 @@ def weak_spots(
             yield Found(
                 kind="extrapolated",
                 about=f"{card.about}/{what}",
-                sentence=f"{card.about}: {what} lies outside of the measured shapes of "
-                f"{', '.join(outside)}",
+                sentence=f"{card.about}: the {what.replace('_', ' ')} lies outside of the measured "
+                f"shapes of {', '.join(outside)}",
             )
     if age_days is not None:
         yield from _stale(card, dated_at=dated_at, age_days=age_days)
@@ -79,7 +80,7 @@ def _stale(card: CardFloors, *, dated_at: int, age_days: int) -> Iterator[Found]
         yield Found(
             kind="stale",
             about=card.about,
-            sentence=f"{card.about} rests on a measurement of {known}, more than {age_days} days old",
+            sentence=f"{card.about} rests on a measurement of {known}, over {age_days} days old",
         )
     elif None in dates:
         yield Found(

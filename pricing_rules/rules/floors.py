@@ -1,7 +1,8 @@
-"""Floors for every model and service tier of a policy, from measured points and what the factory pays.
+"""Floors for every model and service tier of a policy, from measured points and what the factory
+pays.
 
-Invariant: a service tier whose promise no hardware of its pool is measured to keep has no floor and a
-finding, never a guess; and the order of points, hardware and models decides no figure.
+Invariant: a service tier whose promise no hardware of its pool is measured to keep has no floor
+and a finding, never a guess; and the order of points, hardware and models decides no figure.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ from pricing_rules.cost.unit_cost import (
     TOKEN_UNITS,
     PoolUnitCost,
     TokenUnit,
-    UnreachablePool,
     pool_unit_cost,
 )
 from pricing_rules.rules.policy import PRECISION_BITS, ModelToPrice, Policy, Promise, ServiceTier
@@ -86,7 +86,7 @@ class CardFloors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _TierCost:
+class _CardCost:
     model: ModelToPrice
     service_tier: ServiceTier
     pool: Pool
@@ -140,7 +140,7 @@ class _Bench:
             output_tokens=policy.reference_shape.output_tokens,
         )
 
-    def cost(self, model: ModelToPrice, *, service_tier: ServiceTier) -> _TierCost | None:
+    def cost(self, model: ModelToPrice, *, service_tier: ServiceTier) -> _CardCost | None:
         about = f"{model.name}/{service_tier.name}"
         least = service_tier.minimum_precision
         if least and PRECISION_BITS[model.precision] < PRECISION_BITS[least]:
@@ -172,12 +172,9 @@ class _Bench:
         able = pool.model_copy(
             update={"hardware": {name: pool.hardware[name] for name in sorted(fits)}}
         )
-        cost = pool_unit_cost(
-            able, hours=self.hours, fits=fits, reference_shape=self.reference
-        )
-        if isinstance(cost, UnreachablePool):
-            raise AssertionError("a pool with a fit for each hardware has a unit cost")
-        return _TierCost(model=model, service_tier=service_tier, pool=pool, cost=cost)
+        cost = pool_unit_cost(able, hours=self.hours, fits=fits, reference_shape=self.reference)
+        assert isinstance(cost, PoolUnitCost), "every hardware left in the pool has a fit"
+        return _CardCost(model=model, service_tier=service_tier, pool=pool, cost=cost)
 
     def note(self, kind: FindingKind, *, about: str, sentence: str) -> None:
         self.found.append(Found(kind=kind, about=about, sentence=sentence))
@@ -189,8 +186,8 @@ class _Bench:
         key = (model.name, model.precision, hardware, service_tier.statistic)
         if key not in self.sweeps:
             sentence = (
-                f"{hardware} serves none of {model.name} in {service_tier.name}: no measurement of it "
-                f"in {model.precision} with {service_tier.statistic} figures"
+                f"{hardware} serves none of {model.name} in {service_tier.name}: no measurement of "
+                f"it in {model.precision} with {service_tier.statistic} figures"
             )
             return Found(kind="unmeasured", about=about, sentence=sentence)
         share = Fraction(self.policy.cached_share.value)
@@ -242,7 +239,7 @@ def _why_refused(refused: Iterable[FitRefusal]) -> str:
 
 
 def _raised(
-    costs: list[_TierCost], *, factory: Factory, policy: Policy, found: list[Found]
+    costs: list[_CardCost], *, factory: Factory, policy: Policy, found: list[Found]
 ) -> Iterable[CardFloors]:
     standing: dict[TokenUnit, tuple[StandingFloor, ...]] = {}
     for unit in TOKEN_UNITS:
@@ -267,15 +264,16 @@ def _raised(
         for unit, floor in card.floors.items():
             if floor.raised_by is not None:
                 sentence = (
-                    f"the floor of {unit} of {card.about} is {floor.usd_per_mtok}, that of the slower "
-                    f"service tier {floor.raised_by}, not its own {floor.own.floor.usd_per_mtok}"
+                    f"the floor of {unit} of {card.about} is {floor.usd_per_mtok}, that of the "
+                    f"slower service tier {floor.raised_by}; its own is "
+                    f"{floor.own.floor.usd_per_mtok}"
                 )
                 about = f"{card.about}/{unit}"
                 found.append(Found(kind="running_maximum", about=about, sentence=sentence))
         yield card
 
 
-def _floor(one: _TierCost, *, unit: TokenUnit, factory: Factory, policy: Policy) -> Floor:
+def _floor(one: _CardCost, *, unit: TokenUnit, factory: Factory, policy: Policy) -> Floor:
     return floor_of(
         one.cost.unit(unit).usd_per_mtok,
         unit=unit,

@@ -1,7 +1,7 @@
 """The policy: ``policy.yaml``, what we promise and by which rules floors become rates.
 
-Invariant: a policy that loads names only models, service tiers and units that exist in it, and every
-share, promise and rule in it says why or where it comes from.
+Invariant: a policy that loads names only models, service tiers and units that exist in it, and
+every share, promise and rule in it says why or where it comes from.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from pricing_rules.cost.factory import Figure
 from pricing_rules.cost.unit_cost import TokenUnit
-from pricing_rules.document import Document, DocumentError, Name, Path, Text, path_text, read_yaml, validate
+from pricing_rules.document import (
+    Document,
+    DocumentError,
+    Name,
+    Path,
+    Text,
+    path_text,
+    read_yaml,
+    validate,
+)
 from pricing_rules.money import CurrencyCode
 from pricing_rules.rules.actions import Action, DimensionRate, LadderOfRates, Relate, ShareText
 
@@ -36,8 +45,8 @@ class ReferenceShape(Document):
 class Promise(Document):
     """What each user of a service tier gets, as a statistic; only measurements of it count.
 
-    ``interactivity_tokens_per_s``: output tokens/s of one user, at least. ``ttft_ms``: time to first
-    token, at most.
+    ``interactivity_tokens_per_s``: output tokens/s of one user, at least. ``ttft_ms``: time to
+    first token, at most.
     """
 
     interactivity_tokens_per_s: PositiveInt
@@ -53,7 +62,7 @@ class Promise(Document):
 
 
 class ServiceTier(Document):
-    """How fast and how surely: the promise, the pool that keeps it, and what its floors must earn."""
+    """How fast and how surely: the promise, its pool, and what its floors must earn."""
 
     name: Name
     pool: Name
@@ -82,12 +91,19 @@ class ServiceTier(Document):
 
     def text(self) -> str:
         """What the service tier gives, as people read it."""
-        limit = f", context up to {self.context_limit_tokens} tokens" if self.context_limit_tokens else ""
+        limit = (
+            f", context up to {self.context_limit_tokens} tokens"
+            if self.context_limit_tokens
+            else ""
+        )
         return (self.promise.text() if self.promise else "no promise") + limit
 
 
 class ModelToPrice(Document):
-    """A model by the name that measurements give it, in one precision; ``pool`` overrides that of the tier."""
+    """A model by the name that measurements give it, in one precision.
+
+    ``pool``: where it is not the service tier's.
+    """
 
     name: Name
     precision: Precision
@@ -136,10 +152,12 @@ class Rule(Document):
 
 
 class GuardRails(Document):
-    """What a book is checked against beside its floors; a breach is a finding, never a changed rate.
+    """What a book is checked against beside its floors; a breach is a finding, never a changed
+    rate.
 
-    Always checked: cached input is not dearer than input, and a faster service tier not cheaper than a
-    slower one. ``measurement_age_days_at_most``: older measurements under a card are a finding.
+    Always checked: cached input is not dearer than input, and a faster service tier not cheaper
+    than a slower one. ``measurement_age_days_at_most``: older measurements under a card are a
+    finding.
     """
 
     measurement_age_days_at_most: PositiveInt | None = None
@@ -148,8 +166,8 @@ class GuardRails(Document):
 class Policy(Document):
     """``policy.yaml``. Money is in ``currency`` per million tokens; rules run in the order written.
 
-    ``cached_share`` is what a token read from cache takes of a fresh input token. ``revenue_share`` is
-    what goes away of every rate: royalty, marketplace, payment fees, bad debt.
+    ``cached_share`` is what a token read from cache takes of a fresh input token.
+    ``revenue_share`` is what goes away of every rate: royalty, marketplace, payment fees, bad debt.
     """
 
     schema_: Literal["tokenworks.policy/1"] = Field(alias="schema")
@@ -168,8 +186,8 @@ class Policy(Document):
         for service_tier in self.service_tiers:
             if service_tier.minimum_margin + self.revenue_share.value >= 1:
                 raise ValueError(
-                    f'the minimum margin of service tier "{service_tier.name}" and the revenue share '
-                    "take the whole rate; lower one"
+                    f'the minimum margin of service tier "{service_tier.name}" and the revenue '
+                    "share take the whole rate; lower one"
                 )
         return self
 
@@ -196,7 +214,9 @@ def load_policy(data: bytes, *, name: str) -> Policy:
 
 
 def policy_faults(policy: Policy) -> Iterator[tuple[Path, str]]:
-    """Names that stand twice or that nothing in the policy has: the path of each and how to mend it."""
+    """Names that stand twice or that nothing in the policy has: the path of each and how to mend
+    it.
+    """
     models = [model.name for model in policy.models]
     service_tiers = [service_tier.name for service_tier in policy.service_tiers]
     rules = [rule.id for rule in policy.rules]

@@ -1,7 +1,8 @@
 """Runs the rules of a policy over rates: every rate keeps the chain of steps that made it.
 
-Invariant: a chain connects (each step starts where the one before ended, from the floor to the rate), and
-a rule sees all rates as they stood before it, so that the order of rates decides nothing.
+Invariant: a chain connects (each step starts where the one before ended, from the floor to the
+rate), and a rule sees all rates as they stood before it, so that the order of rates decides
+nothing.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ ROUNDING_RULE: Final = "round_up"
 """The first and the last step of a chain are not rules of the policy; these are their names."""
 
 
+Conditions = tuple[str | None, int, tuple[tuple[str, str], ...]]
+"""The region, the request size from which, and the dimensions of a rate: equal ones meet the same
+usage.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainStep:
     """One rule that touched a rate. ``before`` is None for the first step only."""
@@ -58,7 +65,9 @@ class RateBand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DerivedRate:
-    """A rate on its way: of one unit of a model in a service tier, under conditions, per million units."""
+    """A rate on its way: of one unit of a model in a service tier, under conditions, per million
+    units.
+    """
 
     model: str
     service_tier: str
@@ -77,6 +86,12 @@ class DerivedRate:
         return f"{about}/{self.when.text()}" if self.when.text() else about
 
     @property
+    def conditions(self) -> Conditions:
+        """What tells this rate from others of its unit on its card."""
+        dimensions = tuple(sorted(self.when.dimensions.items()))
+        return (self.when.region, self.when.threshold_tokens, dimensions)
+
+    @property
     def bands(self) -> tuple[RateBand, ...]:
         """The rate as bands: those of its ladder, or one open band."""
         if self.ladder is None:
@@ -85,7 +100,9 @@ class DerivedRate:
             RateBand(
                 up_to=band.up_to,
                 rate=terminating(
-                    rounded_up(Fraction(self.rate) * Fraction(band.multiply), step=Fraction(self.step))
+                    rounded_up(
+                        Fraction(self.rate) * Fraction(band.multiply), step=Fraction(self.step)
+                    )
                 ),
             )
             for band in self.ladder.bands
@@ -107,8 +124,8 @@ class DerivedRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmetRule:
-    """A rule that could not do its work for ``about``, which stays as it was; ``about`` is empty where the
-    rule found no rate at all."""
+    """A rule that could not do its work for ``about``, which stays as it was; ``about`` is empty
+    where the rule found no rate at all."""
 
     rule: str
     about: str
@@ -123,14 +140,16 @@ class RuleRun:
     unmet: tuple[UnmetRule, ...]
 
 
-_Key = tuple[str, str, str, str | None, int, tuple[tuple[str, str], ...]]
+_Key = tuple[str, str, str, Conditions]
 
 
 def start_at_floor(
     floor: Decimal, *, model: str, service_tier: str, unit: str, why: str
 ) -> DerivedRate:
     """A rate that is its floor, with the first step of its chain."""
-    step = ChainStep(rule=FLOOR_RULE, action="start at the floor", before=None, after=floor, why=why)
+    step = ChainStep(
+        rule=FLOOR_RULE, action="start at the floor", before=None, after=floor, why=why
+    )
     return DerivedRate(
         model=model,
         service_tier=service_tier,
@@ -148,17 +167,18 @@ def run_rules(rates: Iterable[DerivedRate], *, rules: Sequence[Rule]) -> RuleRun
     DocumentError, naming the rule, where a rate falls below zero, gets a second ladder, or gets two
     further rates under the same conditions.
     """
-    standing = {_key(rate, rate.when): rate for rate in rates}
+    standing = {_key(rate): rate for rate in rates}
     unmet: list[UnmetRule] = []
     for rule in rules:
         before = dict(standing)
         touched = [rate for rate in before.values() if _holds(rule, rate)]
         moved = [found for rate in touched if (found := _moved(rule, rate, before, unmet))]
         for rate in moved:
-            key = _key(rate, rate.when)
+            key = _key(rate)
             if isinstance(rule.then, ContextStep | RegionRate | DimensionRate) and key in standing:
                 raise DocumentError(
-                    f'policy rule "{rule.id}"', f"makes {rate.about} a second time; keep one rule for it"
+                    f'policy rule "{rule.id}"',
+                    f"makes {rate.about} a second time; keep one rule for it",
                 )
             standing[key] = rate
         if not moved and not any(one.rule == rule.id for one in unmet):
@@ -167,10 +187,8 @@ def run_rules(rates: Iterable[DerivedRate], *, rules: Sequence[Rule]) -> RuleRun
     return RuleRun(rates=tuple(map(_finished, standing.values())), unmet=tuple(unmet))
 
 
-def _key(rate: DerivedRate, when: When) -> _Key:
-    dimensions = tuple(sorted(when.dimensions.items()))
-    place = (rate.model, rate.service_tier, rate.unit)
-    return (*place, when.region, when.threshold_tokens, dimensions)
+def _key(rate: DerivedRate) -> _Key:
+    return (rate.model, rate.service_tier, rate.unit, rate.conditions)
 
 
 def _holds(rule: Rule, rate: DerivedRate) -> bool:
@@ -192,7 +210,7 @@ def _moved(
             rate = replace(rate, when=when)
             exact *= Fraction(then.multiply)
         case Relate():
-            other = before.get(_key(_related(rate, then), rate.when))
+            other = before.get(_key(_related(rate, then)))
             if other is None:
                 sentence = f"finds no rate of {then.unit or then.service_tier} for {rate.about}"
                 unmet.append(UnmetRule(rule=rule.id, about=rate.about, sentence=sentence))
@@ -214,11 +232,9 @@ def _moved(
 
 
 def _related(rate: DerivedRate, then: Relate) -> DerivedRate:
-    if then.unit is not None:
-        return replace(rate, unit=then.unit)
-    if then.service_tier is not None:
-        return replace(rate, service_tier=then.service_tier)
-    raise AssertionError("relate names a unit or a service tier")
+    return replace(
+        rate, unit=then.unit or rate.unit, service_tier=then.service_tier or rate.service_tier
+    )
 
 
 def _finished(rate: DerivedRate) -> DerivedRate:

@@ -50,7 +50,7 @@ CONTENT_END = "\x1f"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Why one row is not counted: its 1-based number in the file, and one sentence that names it."""
+    """Why one row is not counted: its number in the file, and one sentence that names it."""
 
     row: int
     reason: str

@@ -101,3 +101,8 @@ def add_totals(totals: Iterable[UsageTotal]) -> tuple[UsageTotal, ...]:
         )
         for cell in sorted(events)
     )
+
+
+def not_billable_events(totals: Iterable[UsageTotal]) -> int:
+    """How many events of these totals have an outcome that is not billable."""
+    return sum(t.events for t in totals if not BILLABLE_OUTCOMES[t.cell.outcome])

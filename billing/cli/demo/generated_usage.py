@@ -1,10 +1,11 @@
 """A generated trace in the format of the Azure LLM inference trace 2023.
 
-Its two kinds of request follow the published traces (Azure/AzurePublicDataset, CC-BY-4.0) in their mean counts:
-code, 8,819 rows with 18,059,974 context and 245,896 generated tokens; conversation, 19,366 rows with 22,361,870 and
-4,088,665. No row of theirs is copied.
+Its two kinds of request follow the published traces (Azure/AzurePublicDataset, CC-BY-4.0) in their
+mean counts: code, 8,819 rows with 18,059,974 context and 245,896 generated tokens; conversation,
+19,366 rows with 22,361,870 and 4,088,665. No row of theirs is copied.
 
-Invariant: a seed and a number of events give the same bytes on every machine: draws are of integers only.
+Invariant: a seed and a number of events give the same bytes on every machine: draws are of integers
+only.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _TALK_ROWS, _TALK_CONTEXT, _TALK_GENERATED = 19_366, 22_361_870, 4_088_665
 
 
 def generated_trace(*, seed: int, events: int) -> bytes:
-    """A trace of ``events`` requests as CSV with CRLF line ends, code and conversation mixed as published."""
+    """``events`` requests as CSV with CRLF line ends, code and conversation mixed as published."""
     draw = random.Random(seed)
     lines = [_HEADER]
     ticks = 0

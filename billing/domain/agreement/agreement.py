@@ -6,7 +6,9 @@ currency is that of the price book: rating never converts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
+from itertools import product
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,6 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pricing_rules.document import Document, Name, Text
 from pricing_rules.money import CurrencyCode, RateText
 from pricing_rules.period import MomentText, known_zone
+from pricing_rules.prices.price_book import UnitName
 
 TaxCategory = Literal["S", "Z", "E", "AE", "G", "O"]
 """EN 16931 (UNCL 5305): standard, zero rated, exempt, reverse charge, export, outside scope."""
@@ -21,6 +24,10 @@ TaxCategory = Literal["S", "Z", "E", "AE", "G", "O"]
 
 def _zone(name: str) -> str:
     return known_zone(name).key
+
+
+ZoneName = Annotated[Name, AfterValidator(_zone)]
+"""The name of an IANA zone such as ``Europe/Berlin``."""
 
 
 class Party(Document):
@@ -39,11 +46,11 @@ class Discount(Document):
     """
 
     id: Name
-    description: Text
+    description: Annotated[Text, Field(max_length=500)]
     percent: RateText
     models: tuple[Name, ...] = ()
     service_tiers: tuple[Name, ...] = ()
-    units: tuple[Name, ...] = ()
+    units: tuple[UnitName, ...] = ()
 
     @model_validator(mode="after")
     def _percent_is_one(self) -> Discount:
@@ -91,7 +98,7 @@ class Agreement(Document):
     version: Annotated[int, Field(ge=1)]
     series: Name
     currency: CurrencyCode
-    zone: Annotated[Name, AfterValidator(_zone)]
+    zone: ZoneName
     effective_from: MomentText
     bill_to: Party
     issuer: Party
@@ -105,6 +112,20 @@ class Agreement(Document):
         ids = [discount.id for discount in self.discounts]
         if len(set(ids)) != len(ids):
             raise ValueError("two discounts have one id; give each its own")
-        if sum(discount.percent for discount in self.discounts) > 100:
-            raise ValueError("the discounts together exceed 100 percent")
+        _refuse_over_100_percent(self.discounts)
         return self
+
+
+def _refuse_over_100_percent(discounts: Sequence[Discount]) -> None:
+    """ValueError where some charge would be discounted by more than itself."""
+    # Charges differ for the discounts by the names that these list; "" is any other name.
+    models = {"", *(model for discount in discounts for model in discount.models)}
+    service_tiers = {"", *(name for discount in discounts for name in discount.service_tiers)}
+    units = {"", *(unit for discount in discounts for unit in discount.units)}
+    for model, service_tier, unit in product(*map(sorted, (models, service_tiers, units))):
+        found = [
+            d for d in discounts if d.covers(model=model, service_tier=service_tier, unit=unit)
+        ]
+        if sum(discount.percent for discount in found) > 100:
+            ids = ", ".join(discount.id for discount in found)
+            raise ValueError(f"the discounts {ids} together exceed 100 percent of one charge")

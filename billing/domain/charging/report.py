@@ -7,17 +7,37 @@ Invariant: the charges of an account add up to its ``total_exact``, whose roundi
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from billing.domain.invoice.invoice import BookUsed, Count, ExactText, InvoiceBand, UnpricedUsage
+from billing.domain.invoice.invoice import (
+    BookUsed,
+    Count,
+    ExactText,
+    InvoiceBand,
+    Scale,
+    UnpricedUsage,
+)
 from billing.domain.tax.tax import round_amount
 from pricing_rules.document import Document, Name, Text
 from pricing_rules.money import CurrencyCode
 from pricing_rules.prices.price_book import BooksInForce
 from pricing_rules.prices.rating import Rating
 from pricing_rules.usage.units import UNITS
+
+MAX_REASON = 2000
+"""Longest reason of a refused row; what is longer is cut and ends in an ellipsis."""
+
+
+def _printable(reason: object) -> object:
+    # A reason quotes the row, and a row may hold anything: it must not be refused in its turn.
+    if not isinstance(reason, str):
+        return reason
+    shown = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in reason
+    ).strip()
+    return shown if len(shown) <= MAX_REASON else shown[: MAX_REASON - 1].rstrip() + "…"
 
 
 class EventCounts(Document):
@@ -34,12 +54,22 @@ class EventCounts(Document):
     outside_period: Count
     not_billable: Count
 
+    @model_validator(mode="after")
+    def _adds_up(self) -> EventCounts:
+        if self.received != self.accepted + self.duplicate + self.conflict + self.rejected:
+            raise ValueError("received is not accepted + duplicate + conflict + rejected")
+        return self
+
 
 class RefusedRow(Document):
-    """One row that is not counted: its number in the file, and why."""
+    """One row that is not counted: its number in the file, and why.
+
+    What the reason quotes from the row is printable here: a control or invisible character is shown
+    as its escape.
+    """
 
     row: Count
-    reason: Text
+    reason: Annotated[Text, BeforeValidator(_printable)]
 
 
 class RatedCharge(Document):
@@ -49,7 +79,7 @@ class RatedCharge(Document):
     service_tier: Name
     unit: Name
     quantity: Count
-    scale: Count
+    scale: Scale
     amount: ExactText
     bands: tuple[InvoiceBand, ...]
 
@@ -97,8 +127,7 @@ def report_rating(
         minor_digits=rating.currency.minor_digits,
         period=period,
         price_books=tuple(
-            BookUsed(series=book.series, number=book.number, digest=book.digest or "")
-            for book in sorted(books.books, key=lambda b: b.number)
+            BookUsed.of(book) for book in sorted(books.books, key=lambda b: b.number)
         ),
         events=events,
         accounts=accounts,

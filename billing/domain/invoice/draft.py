@@ -35,7 +35,8 @@ def draft_invoice(
     """The invoice of one account for ``period``, as it would be if it were finalized now.
 
     ``rating`` may hold other accounts, which are left out. DocumentError where the agreement
-    follows another series or currency than the books, or starts inside or after the period.
+    follows another series or currency than the books, or starts after the period does, and where
+    a book of the invoice has no digest.
     """
     _check_agreement(agreement, books=books, period=period)
     own = rating.of_account(agreement.account)
@@ -122,7 +123,7 @@ def _billed(period: Period, *, zone: str) -> BilledPeriod:
 def _books_used(books: BooksInForce, rating: Rating) -> tuple[BookUsed, ...]:
     used = {band.book_number for charge in rating.charges for band in charge.bands}
     return tuple(
-        BookUsed(series=book.series, number=book.number, digest=book.digest or "")
+        BookUsed.of(book)
         for book in sorted(books.books, key=lambda b: b.number)
         if book.number in used
     )

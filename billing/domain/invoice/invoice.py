@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from billing.domain.agreement.agreement import Party, TaxCategory
-from pricing_rules.document import Document, Name, Text
-from pricing_rules.money import CurrencyCode, RateText, exact_text, parse_exact
+from billing.domain.agreement.agreement import Party, TaxCategory, ZoneName
+from pricing_rules.document import Document, DocumentError, Name, Text
+from pricing_rules.money import CurrencyCode, RateText, currency, exact_text, parse_exact
 from pricing_rules.period import MomentText
+from pricing_rules.prices.price_book import PriceBook
 from pricing_rules.prices.rating import ChargeBand, Unpriced
 from pricing_rules.usage.units import UNITS
 
@@ -44,7 +45,7 @@ class BilledPeriod(Document):
 
     start_at: MomentText
     end_at: MomentText
-    zone: Name
+    zone: ZoneName
 
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> BilledPeriod:
@@ -60,16 +61,27 @@ class BookUsed(Document):
     number: int
     digest: Name
 
+    @classmethod
+    def of(cls, book: PriceBook) -> BookUsed:
+        """A book as a record. DocumentError for one without a digest: nobody could say which book
+        it was.
+        """
+        if book.digest is None:
+            raise DocumentError(
+                f"price book {book.number}", "has no digest; publish it, or load it from its file"
+            )
+        return cls(series=book.series, number=book.number, digest=book.digest)
+
 
 class InvoiceBand(Document):
     """A part of a line at one rate: exact ``amount``, which includes ``flat``."""
 
     book_number: int
     when: Text | Literal[""]
-    quantity: int
+    quantity: Count
     rate: RateText
-    per: int
-    flat: ExactText
+    per: Annotated[int, Field(ge=1)]
+    flat: Annotated[ExactText, Field(ge=0)]
     amount: ExactText
 
     @classmethod
@@ -158,8 +170,9 @@ class UnpricedUsage(Document):
 class Invoice(Document):
     """An invoice. A preview has no number, and is not a tax invoice; a final one has a number.
 
-    ``usage_minor + discount_minor`` is the sum of the lines: the net where prices exclude tax, the
-    gross where they include it. ``findings`` are for the provider and are never printed.
+    ``usage_minor`` and ``discount_minor`` are the sums of their lines; together they are the net
+    where prices exclude tax, the gross where they include it. ``findings`` are for the provider and
+    are never printed.
     """
 
     schema_: Literal["tokenworks.invoice/1"] = Field(alias="schema")
@@ -192,10 +205,22 @@ class Invoice(Document):
         return self
 
     @model_validator(mode="after")
+    def _has_the_digits_of_its_currency(self) -> Invoice:
+        digits = currency(self.currency).minor_digits
+        if self.minor_digits != digits:
+            raise ValueError(
+                f"minor_digits of {self.currency} must be {digits}, not {self.minor_digits}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _adds_up(self) -> Invoice:
-        lines = sum(line.amount_minor for line in self.lines)
+        usage = sum(line.amount_minor for line in self.lines if line.kind == "usage")
+        discounts = sum(line.amount_minor for line in self.lines if line.kind == "discount")
+        if (usage, discounts) != (self.usage_minor, self.discount_minor):
+            raise ValueError("the lines do not add up to usage_minor and discount_minor")
         base = self.total_minor if self.prices_include_tax else self.net_minor
-        if not lines == self.usage_minor + self.discount_minor == base:
+        if usage + discounts != base:
             raise ValueError("the lines do not add up to the amount that is taxed")
         if self.net_minor + self.tax_minor != self.total_minor:
             raise ValueError("net and tax do not add up to the total")

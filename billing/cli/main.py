@@ -1,0 +1,87 @@
+"""The command ``tokenworks``: its groups, its exit codes, and how faults become one sentence.
+
+Invariant: exit code 0 means all was done, 1 that some rows were refused (each named), 2 that
+nothing was done and why. A command imports what it needs when it runs, so that help starts fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+
+import click
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "price": ("billing.cli.price", "Derive, publish and explain price books."),
+    "rate": ("billing.cli.rate", "Rate a usage file under price books."),
+    "quote": ("billing.cli.quote", "Price single requests under a price book."),
+    "invoice": ("billing.cli.invoice", "Preview and explain invoices."),
+    "schema": ("billing.cli.schema", "Print the JSON Schema of a document."),
+    "demo": ("billing.cli.demo.command", "From measured hardware to invoices, in one go."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tokenworks", message="%(version)s")
+def tokenworks() -> None:
+    """The commercial brain of an AI factory: what a token costs, what it is sold for, what is owed.
+
+    Exit codes: 0 all done, 1 some rows refused (each is named), 2 nothing done.
+    """
+
+
+def main() -> None:
+    """Run the command and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command with these arguments and return its exit code."""
+    try:
+        result = tokenworks.main(arguments, prog_name="tokenworks", standalone_mode=False)
+    except click.ClickException as error:
+        at = (
+            f" (see {error.ctx.command_path} --help)"
+            if isinstance(error, click.UsageError) and error.ctx
+            else ""
+        )
+        return _fail(error.format_message() + at)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("stopped", code=130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except ValueError as error:
+        from pricing_rules.document import DocumentError
+
+        if isinstance(error, DocumentError):
+            return _fail(str(error))
+        raise
+    return result if isinstance(result, int) else 0
+
+
+def _fail(sentence: str, *, code: int = 2) -> int:
+    click.echo(f"tokenworks: {' '.join(sentence.split())}", err=True)
+    return code

@@ -1,0 +1,183 @@
+"""``tokenworks price``: from measurements to a published price book, and back down again.
+
+Invariant: a candidate is written whole with all its findings; only ``publish`` makes it a book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from billing.cli.output import format_option, print_rows, say
+from billing.cli.walk import print_walk
+from billing.operations.files import write_file, write_once
+from billing.operations.price_book import (
+    SignOffPattern,
+    book_bytes,
+    derive_book,
+    publish_book,
+    read_book,
+)
+from pricing_rules.document import DocumentError, dump
+from pricing_rules.period import parse_moment
+from pricing_rules.prices.explain import explain_unit, plain, rate_text
+from pricing_rules.prices.price_book import PriceBook
+
+COLUMNS = ("model", "service_tier", "unit", "when", "rate", "floor")
+
+
+@click.group("price")
+def command() -> None:
+    """Derive, publish and explain price books."""
+
+
+def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    try:
+        return parse_moment(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx=ctx, param=param) from None
+
+
+@command.command("derive")
+@click.option("--factory", type=click.Path(path_type=Path), required=True, help="factory.yaml")
+@click.option("--policy", type=click.Path(path_type=Path), required=True, help="policy.yaml")
+@click.option(
+    "--measurements",
+    required=True,
+    help="A silicon_sample.csv, or 'aiconfigurator' for the one of the installed package.",
+)
+@click.option("--number", type=click.IntRange(min=1), required=True, help="Number in its series.")
+@click.option(
+    "--effective-from", callback=_moment, required=True, help="RFC 3339 moment with an offset."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The candidate book.")
+@format_option
+def derive(
+    *,
+    factory: Path,
+    policy: Path,
+    measurements: str,
+    number: int,
+    effective_from: int,
+    out: Path,
+    shape: str,
+) -> None:
+    """Derive a candidate price book, with its provenance and its findings.
+
+    Example: tokenworks price derive --factory factory.yaml --policy policy.yaml
+    --measurements aiconfigurator --number 1 --effective-from 2026-12-01T00:00:00Z
+    --out candidate.json
+    """
+    book = derive_book(
+        factory,
+        policy=policy,
+        measurements=measurements,
+        number=number,
+        effective_from=effective_from,
+    )
+    write_file(out, data=book_bytes(book))
+    _print_book(book, shape=shape)
+    say(f"wrote {out}: {len(book.rate_cards)} rate cards, {len(book.findings)} findings")
+
+
+@command.command("publish")
+@click.argument("candidate", type=click.Path(path_type=Path))
+@click.option("--published-at", callback=_moment, required=True, help="RFC 3339 moment.")
+@click.option("--by", required=True, help="Who signs the findings off.")
+@click.option(
+    "--sign-off",
+    "sign_offs",
+    multiple=True,
+    metavar="FINDING=REASON",
+    help="A finding (or a pattern such as 'extrapolated:*') and why it is accepted; repeatable.",
+)
+@click.option(
+    "--override-ends-at",
+    callback=_moment,
+    help="When the overrides of floors end; needed to sign an under_floor finding off.",
+)
+@click.option(
+    "--previous", type=click.Path(path_type=Path), help="The newest published book of the series."
+)
+@click.option("--supersedes", metavar="NUMBER=REASON", help="For a past effective_from.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The published book.")
+@format_option
+def publish(
+    *,
+    candidate: Path,
+    published_at: int,
+    by: str,
+    sign_offs: Sequence[str],
+    override_ends_at: int | None,
+    previous: Path | None,
+    supersedes: str | None,
+    out: Path,
+    shape: str,
+) -> None:
+    """Publish a candidate: every finding needs a person's word.
+
+    Example: tokenworks price publish candidate.json --published-at 2026-11-25T12:00:00Z
+    --by dana --sign-off 'extrapolated:*=no nearer shape is measured' --out book-1.json
+    """
+    patterns = []
+    for text in sign_offs:
+        pattern, equals, reason = text.partition("=")
+        if not equals or not pattern or not reason:
+            raise DocumentError("--sign-off", f'must be FINDING=REASON, not "{text:.60}"')
+        patterns.append(
+            SignOffPattern(pattern=pattern, by=by, reason=reason, ends_at=override_ends_at)
+        )
+    book = publish_book(
+        candidate,
+        published_at=published_at,
+        patterns=patterns,
+        previous=previous,
+        supersedes=supersedes,
+    )
+    write_once(out, data=book_bytes(book))
+    _print_book(book, shape=shape)
+    say(f"wrote {out}: {book.series} number {book.number}, {book.digest}")
+
+
+@command.command("explain")
+@click.argument("book", type=click.Path(path_type=Path))
+@click.option("--model", required=True)
+@click.option("--service-tier", required=True)
+@click.option("--unit", required=True, help="Such as output_tokens.")
+@format_option
+def explain(*, book: Path, model: str, service_tier: str, unit: str, shape: str) -> None:
+    """Walk a rate down to the files, rows, digests and weights that it was measured with.
+
+    Example: tokenworks price explain book-1.json --model gpt-oss-120b --service-tier standard
+    --unit output_tokens
+    """
+    print_walk(
+        explain_unit(read_book(book), model=model, service_tier=service_tier, unit=unit),
+        shape=shape,
+    )
+
+
+def _print_book(book: PriceBook, *, shape: str) -> None:
+    rows: list[dict[str, object]] = []
+    for card in book.rate_cards:
+        floors = {f.unit: plain(f.floor) for f in card.cost.floors} if card.cost else {}
+        rows += [
+            {
+                "model": card.model,
+                "service_tier": card.service_tier,
+                "unit": entry.unit,
+                "when": entry.when.text(),
+                "rate": rate_text(entry),
+                "floor": floors.get(entry.unit, "cost: none"),
+            }
+            for entry in card.rates
+        ]
+    title = f"{book.series} number {book.number}, {book.currency}"
+    print_rows(rows, columns=COLUMNS, shape=shape, document=dump(book), title=title)
+    if shape == "table":
+        for finding in book.findings:
+            say(f"finding {finding.id}: {finding.sentence}")

@@ -1,0 +1,49 @@
+"""Reading and writing files by path.
+
+Invariant: what is written appears whole under its name or not at all, and a published book is never
+overwritten by another content.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from pricing_rules.document import DocumentError
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file. DocumentError with one sentence where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DocumentError(str(path), f"cannot be read ({reason})") from None
+
+
+def write_file(path: Path, *, data: bytes) -> None:
+    """Write a whole file: beside its place first, then moved there in one step."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(made).chmod(0o644)
+            Path(made).replace(path)
+        except BaseException:
+            Path(made).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DocumentError(str(path), f"cannot be written ({reason})") from None
+
+
+def write_once(path: Path, *, data: bytes) -> None:
+    """Write a file that is never edited: the same bytes again are fine, others are refused."""
+    if path.exists() and read_file(path) != data:
+        raise DocumentError(str(path), "exists with another content; choose another name")
+    write_file(path, data=data)

@@ -1,0 +1,65 @@
+"""Usage files: which reader takes which, and the totals that come out.
+
+Invariant: every row of a file is counted in exactly one of accepted, duplicate, conflict, rejected.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from billing.engines.duckdb_totals import Totals, usage_totals
+from billing.engines.event_source import EventFile, EventTable
+from billing.intake.cloud_events import read_cloud_events
+from billing.operations.files import read_file, write_file
+from pricing_rules.document import DocumentError
+from pricing_rules.period import Period
+from pricing_rules.usage.totals import Grid
+
+READ_AS = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".jsonl": "CloudEvents",
+    ".ndjson": "CloudEvents",
+    ".json": "CloudEvents",
+}
+"""How a usage file is read, by the ending of its name."""
+
+_FILE_NAMES = {"occurred_at": "time"}
+
+
+def read_totals(path: Path, *, grid: Grid, period: Period | None) -> Totals:
+    """Usage totals of one file over the cells of ``grid``.
+
+    DocumentError where the file cannot be read as a whole; rows that are no events have a verdict
+    in the result.
+    """
+    kind = READ_AS.get(path.suffix.lower())
+    if kind is None:
+        endings = ", ".join(READ_AS)
+        raise DocumentError(
+            str(path), f'is not known by its ending "{path.suffix}"; usage files end in {endings}'
+        )
+    if kind == "CloudEvents":
+        table, rejected = read_cloud_events(read_file(path), name=path.name)
+        return usage_totals(EventTable(table=table, rejected=rejected), grid=grid, period=period)
+    if not path.is_file():
+        raise DocumentError(str(path), "cannot be read (no such file)")
+    if path.stat().st_size == 0:
+        raise DocumentError(str(path), "the file is empty")
+    file = EventFile(path=path, kind="csv" if kind == "csv" else "parquet")
+    return usage_totals(file, grid=grid, period=period)
+
+
+def write_events(table: pa.Table, *, path: Path) -> None:
+    """Write events in canonical columns as the Parquet file that ``read_totals`` reads."""
+    names = [_FILE_NAMES.get(name, name) for name in table.column_names]
+    moments = table.column("occurred_at").cast(pa.timestamp("us", tz="UTC"))
+    at = table.column_names.index("occurred_at")
+    columns = [moments if i == at else table.column(i) for i in range(table.num_columns)]
+    renamed = pa.table(dict(zip(names, columns, strict=True))).drop_columns(["row"])
+    written = pa.BufferOutputStream()
+    pq.write_table(renamed, written)
+    write_file(path, data=written.getvalue().to_pybytes())

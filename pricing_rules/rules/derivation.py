@@ -1,0 +1,207 @@
+"""The rules engine: factory, policy and measurements in, a candidate price book out.
+
+Invariant: the same documents give the same book, byte for byte, in whatever order points and
+hardware come; what a person must know before it is published stands in its findings, and no rate
+was changed but by the floor and the rules, each of which it names.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from pricing_rules.cost.factory import Factory
+from pricing_rules.cost.readers.aiconfigurator import Measurements
+from pricing_rules.cost.shape_fit import MeanShape
+from pricing_rules.document import DocumentError, JsonValue, dump, path_text, validate
+from pricing_rules.money import decimal_text
+from pricing_rules.period import moment_text
+from pricing_rules.prices.price_book import PriceBook
+from pricing_rules.prices.provenance import InputDocument
+from pricing_rules.rules.card_cost import card_cost, weak_spots
+from pricing_rules.rules.floors import CardFloors, Found, floors_of
+from pricing_rules.rules.guard_rails import cached_over_input, out_of_order, under_floors
+from pricing_rules.rules.policy import Policy, policy_faults
+from pricing_rules.rules.rate_chain import (
+    ChainStep,
+    DerivedRate,
+    UnmetRule,
+    run_rules,
+    start_at_floor,
+)
+
+FACTORY_CURRENCY: Final = "USD"
+
+CardName = tuple[str, str]
+"""A model and a service tier."""
+
+
+def derive(
+    factory: Factory,
+    *,
+    policy: Policy,
+    measurements: Measurements,
+    number: int,
+    effective_from: int,
+    inputs: Sequence[InputDocument],
+    mean_requests: Mapping[CardName, MeanShape] | None = None,
+) -> PriceBook:
+    """The candidate book: for each model and service tier, floors, then the policy's rules in
+    order.
+
+    ``number`` and ``effective_from`` (microseconds UTC) are the book's own; ``inputs`` name the
+    files that the arguments were read from. ``mean_requests``: the mean request of past usage by
+    (model, service tier), to be held against the measured shapes as the reference shape is.
+
+    A card whose promise no hardware is measured to keep is left out, with a finding. Every finding
+    has a stable id, ``kind:what``, which a sign-off names. Raises DocumentError for a policy that
+    names what it or the factory does not have, and where no card is left at all.
+    """
+    for path, sentence in policy_faults(policy):
+        raise DocumentError(f"policy {path_text(path)}", sentence)
+    if policy.currency != FACTORY_CURRENCY:
+        raise DocumentError(
+            "policy currency",
+            f"is {policy.currency}, but the factory's costs are in {FACTORY_CURRENCY}; exchange "
+            "rates are not read by this version",
+        )
+    cards, found = floors_of(factory, policy=policy, points=measurements.points)
+    if not cards:
+        reasons = "; ".join(one.sentence for one in found)
+        raise DocumentError("policy", f"no model can be sold in any service tier: {reasons}")
+    run = run_rules((rate for card in cards for rate in _at_floor(card)), rules=policy.rules)
+    findings = (
+        *found,
+        *_refused(measurements),
+        *(
+            spot
+            for card in cards
+            for spot in weak_spots(
+                card,
+                requests=_requests(card, policy=policy, mean_requests=mean_requests or {}),
+                dated_at=effective_from,
+                age_days=policy.guard_rails.measurement_age_days_at_most,
+            )
+        ),
+        *map(_unmet, run.unmet),
+        *under_floors(run.rates),
+        *cached_over_input(run.rates),
+        *out_of_order(run.rates, policy=policy),
+    )
+    value: JsonValue = {
+        "schema": "tokenworks.price-book/1",
+        "series": policy.series,
+        "number": number,
+        "currency": policy.currency,
+        "effective_from": moment_text(effective_from),
+        "dimensions": policy.dimensions(),
+        "rate_cards": [_card(card, rates=run.rates) for card in cards],
+        "derived_from": [dump(one) for one in sorted(inputs, key=lambda i: (i.role, i.name))],
+        "findings": _findings(findings),
+    }
+    return validate(PriceBook, value, name="candidate", lines={})
+
+
+def _at_floor(card: CardFloors) -> Iterator[DerivedRate]:
+    for unit, standing in card.floors.items():
+        raised = f", raised to that of {standing.raised_by}" if standing.raised_by else ""
+        yield start_at_floor(
+            standing.usd_per_mtok,
+            model=card.model.name,
+            service_tier=card.service_tier.name,
+            unit=unit,
+            why=f"the {standing.own.floor.kind} floor of the pool {card.pool.name}{raised}",
+        )
+
+
+def _requests(
+    card: CardFloors, *, policy: Policy, mean_requests: Mapping[CardName, MeanShape]
+) -> dict[str, MeanShape]:
+    shape = policy.reference_shape
+    requests = {
+        "reference_shape": MeanShape(
+            fresh_input_tokens=shape.input_tokens,
+            cache_read_tokens=0,
+            output_tokens=shape.output_tokens,
+        )
+    }
+    past = mean_requests.get((card.model.name, card.service_tier.name))
+    if past is not None:
+        requests["usage_mix"] = past
+    return requests
+
+
+def _refused(measurements: Measurements) -> Iterator[Found]:
+    counts = sorted(Counter(row.kind for row in measurements.refused).items())
+    if counts:
+        total = sum(count for _, count in counts)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts)
+        yield Found(
+            kind="refused_rows",
+            about="measurements",
+            sentence=f"no cost rests on {total} measured rows that were refused: {kinds}",
+        )
+
+
+def _unmet(rule: UnmetRule) -> Found:
+    about = f"{rule.rule}/{rule.about}" if rule.about else rule.rule
+    return Found(kind="rule_unmet", about=about, sentence=f"the rule {rule.rule} {rule.sentence}")
+
+
+def _findings(found: Iterable[Found]) -> list[JsonValue]:
+    dumped: list[JsonValue] = [
+        {"id": f"{one.kind}:{one.about}", "kind": one.kind, "sentence": one.sentence}
+        for one in found
+    ]
+    return sorted(dumped, key=lambda one: (one["id"], one["sentence"]))
+
+
+def _card(card: CardFloors, *, rates: Iterable[DerivedRate]) -> dict[str, JsonValue]:
+    own = [
+        rate
+        for rate in rates
+        if (rate.model, rate.service_tier) == (card.model.name, card.service_tier.name)
+    ]
+    order: dict[str, int] = {unit: i for i, unit in enumerate(card.floors)}
+    own.sort(key=lambda rate: (order[rate.unit], rate.when.specificity(), rate.when.text()))
+    return {
+        "model": card.model.name,
+        "service_tier": card.service_tier.name,
+        "rates": [_entry(rate) for rate in own],
+        "cost": card_cost(card),
+    }
+
+
+def _entry(rate: DerivedRate) -> dict[str, JsonValue]:
+    entry: dict[str, JsonValue] = {
+        "unit": rate.unit,
+        "when": dump(rate.when),
+        "steps": [_step(step) for step in rate.steps],
+    }
+    if rate.ladder is None:
+        entry["rate"] = decimal_text(rate.rate)
+    else:
+        entry["ladder"] = {
+            "id": rate.ladder.id,
+            "kind": rate.ladder.kind,
+            "bands": [_band(band.rate, up_to=band.up_to) for band in rate.bands],
+        }
+    return entry
+
+
+def _band(rate: Decimal, *, up_to: Decimal | None) -> dict[str, JsonValue]:
+    bound = {} if up_to is None else {"up_to": decimal_text(up_to)}
+    return {**bound, "rate": decimal_text(rate)}
+
+
+def _step(step: ChainStep) -> dict[str, JsonValue]:
+    before = {} if step.before is None else {"before": decimal_text(step.before)}
+    return {
+        "rule": step.rule,
+        "action": step.action,
+        **before,
+        "after": decimal_text(step.after),
+        "why": step.why,
+    }

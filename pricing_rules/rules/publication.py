@@ -1,0 +1,131 @@
+"""Publishing a candidate: a gate that every finding passes with a person's word, then a digest.
+
+Invariant: a published book has no finding without a sign-off, no override without an end, and a
+digest of exactly what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pricing_rules.document import DocumentError, content_digest, dump
+from pricing_rules.period import moment_text
+from pricing_rules.prices.price_book import PriceBook, Supersedes
+from pricing_rules.prices.provenance import SignOff
+
+UNDER_FLOOR = "under_floor"
+
+
+def publish(
+    candidate: PriceBook,
+    *,
+    published_at: int,
+    sign_offs: Sequence[SignOff],
+    previous: PriceBook | None,
+    supersedes: Supersedes | None = None,
+    author: str | None = None,
+) -> PriceBook:
+    """The published book: the candidate with its moment, its sign-offs and its digest.
+
+    Every finding needs a sign-off by name; one of a rate under its floor also says when it ends.
+    ``previous`` is the newest published book of the series, None for its first. A book that is in
+    force before it is published, or not after ``previous``, names in ``supersedes`` which it
+    replaces and why; the first book of a series replaces none and may lie back. ``author``: who
+    derived the candidate, where the deployment asks for another person's word; their own sign-offs
+    do not count.
+
+    Raises DocumentError that names what is missing.
+    """
+    if candidate.published_at is not None or candidate.digest is not None:
+        raise DocumentError("candidate", f"number {candidate.number} is published already")
+    _check_sign_offs(candidate, sign_offs=sign_offs, author=author)
+    supersedes = supersedes or candidate.supersedes
+    if previous is not None:
+        _check_succession(candidate, previous=previous, published_at=published_at)
+        _check_supersedes(
+            candidate, previous=previous, published_at=published_at, supersedes=supersedes
+        )
+    elif supersedes is not None:
+        raise DocumentError("supersedes", "the first book of a series replaces none; leave it out")
+    book = candidate.model_copy(
+        update={
+            "published_at": published_at,
+            "sign_offs": tuple(sorted(sign_offs, key=lambda s: (s.finding, s.by))),
+            "supersedes": supersedes,
+        }
+    )
+    return book.model_copy(update={"digest": content_digest(dump(book))})
+
+
+def _check_sign_offs(
+    candidate: PriceBook, *, sign_offs: Sequence[SignOff], author: str | None
+) -> None:
+    findings = {finding.id: finding for finding in candidate.findings}
+    signed: set[str] = set()
+    for sign_off in sign_offs:
+        finding = findings.get(sign_off.finding)
+        where = f'sign-off of "{sign_off.finding}"'
+        if finding is None:
+            raise DocumentError(where, "the book has no such finding; remove it")
+        if author is not None and sign_off.by == author:
+            raise DocumentError(where, f"{author} wrote the candidate; another person signs it off")
+        if finding.kind == UNDER_FLOOR:
+            if sign_off.ends_at is None:
+                raise DocumentError(where, "an override of a floor ends; say when in ends_at")
+            if sign_off.ends_at <= candidate.effective_from:
+                raise DocumentError(
+                    where,
+                    f"the override ends before the book is in force; "
+                    f"give an ends_at after {moment_text(candidate.effective_from)}",
+                )
+        signed.add(finding.id)
+    missing = sorted(findings.keys() - signed)
+    if missing:
+        raise DocumentError(
+            "sign-offs",
+            f"missing for {len(missing)} of {len(findings)} findings: {', '.join(missing)}",
+        )
+
+
+def _check_succession(candidate: PriceBook, *, previous: PriceBook, published_at: int) -> None:
+    if previous.published_at is None:
+        raise DocumentError("previous", f"number {previous.number} was never published")
+    if (candidate.series, candidate.currency) != (previous.series, previous.currency):
+        raise DocumentError(
+            "candidate",
+            f"{candidate.series} in {candidate.currency} does not follow {previous.series} in "
+            f"{previous.currency}",
+        )
+    if candidate.number <= previous.number:
+        raise DocumentError(
+            "candidate number",
+            f"{candidate.number} does not follow {previous.number}; give a higher one",
+        )
+    if published_at < previous.published_at:
+        raise DocumentError(
+            "published_at",
+            f"lies before that of number {previous.number}, {moment_text(previous.published_at)}",
+        )
+
+
+def _check_supersedes(
+    candidate: PriceBook,
+    *,
+    previous: PriceBook,
+    published_at: int,
+    supersedes: Supersedes | None,
+) -> None:
+    reaches_back = (
+        candidate.effective_from < published_at
+        or candidate.effective_from <= previous.effective_from
+    )
+    if reaches_back and supersedes is None:
+        raise DocumentError(
+            "effective_from",
+            f"{moment_text(candidate.effective_from)} reaches back over what is published; name in "
+            "supersedes which book this one replaces, and why",
+        )
+    if supersedes is not None and supersedes.number > previous.number:
+        raise DocumentError(
+            "supersedes", f"there is no number {supersedes.number}; the newest is {previous.number}"
+        )

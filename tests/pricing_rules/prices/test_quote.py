@@ -1,0 +1,264 @@
+"""Quotes: equal to the exact path on every input, or an error with the same reason.
+
+Invariant: the exact path in these tests is the public one, from the split of leaves to the rating.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pricing_rules.document import dump
+from pricing_rules.money import exact_text
+from pricing_rules.period import parse_moment
+from pricing_rules.prices import quote
+from pricing_rules.prices.price_book import PriceBook
+from pricing_rules.prices.quote import CompiledCard, QuoteError, QuoteRequest, compile_book
+from pricing_rules.prices.rating import grid_for, rate_totals
+from pricing_rules.usage.leaves import NegativeLeafError, split_leaves
+from tests.pricing_rules.prices.made_books import (
+    Json,
+    book_json,
+    card_json,
+    in_force,
+    ladders,
+    one_card_book,
+    read_book,
+    total,
+)
+
+RATES: list[Json] = [
+    {"unit": "input_tokens", "rate": "3"},
+    {"unit": "cache_read_tokens", "rate": "0.30"},
+    {"unit": "output_tokens", "rate": "15"},
+]
+
+
+def card_of(book: PriceBook, *, size_tokens: int = 0, region: str = "") -> CompiledCard:
+    return compile_book(book).card(
+        model="m", service_tier="standard", size_tokens=size_tokens, region=region
+    )
+
+
+def test_a_request_is_priced_by_its_leaves() -> None:
+    card = card_of(one_card_book(RATES))
+    units = {"input_tokens": 1000, "cache_read_tokens": 900, "output_tokens": 200}
+    # 100 * 3 + 900 * 0.3 + 200 * 15 = 3,570 in a million
+    assert card.amount(units) == Fraction(3570, 10**6)
+    assert (card.amount_scaled(units), card.digits) == (35_700, 7)  # 0.3 per million: 7 digits
+    assert card.denominator == 10**7
+    assert card.amount_text(units) == "0.00357"
+
+
+def test_a_rate_that_does_not_terminate_gives_a_ratio() -> None:
+    card = card_of(one_card_book([{"unit": "input_tokens", "per": 3, "rate": "1"}]))
+    assert (card.digits, card.denominator) == (None, 3)
+    assert card.amount_text({"input_tokens": 4}) == "4/3"
+    assert card.amount_text({"input_tokens": 6}) == "2"
+
+
+def test_requests_count_one_event() -> None:
+    card = card_of(one_card_book([*RATES, {"unit": "requests", "per": 1000, "rate": "5"}]))
+    assert card.amount({}) == Fraction(5, 1000)
+    assert card.amount({"output_tokens": 1}) == Fraction(5015, 10**6)  # 0.005 + 0.000015
+
+
+def test_zero_counts_need_no_rate() -> None:
+    card = card_of(one_card_book(RATES))
+    assert card.amount({"web_searches": 0, "input_tokens": 0}) == 0
+
+
+@pytest.mark.parametrize(
+    "units, sentence",
+    [
+        ({"web_searches": 1}, "book 1 has no rate for web_searches under these conditions"),
+        (
+            {"input_tokens": 5, "cache_read_tokens": 6},
+            "input_tokens (5) is less than what it contains (cache_read_tokens: 6 together)",
+        ),
+        (
+            {"input_tokens": 5, "cache_read_tokens": 3, "input_audio_tokens": 3},
+            "input_tokens (5) is less than what it contains (cache_read_tokens, "
+            "input_audio_tokens: 6 together)",
+        ),
+        ({"input_tokens": -1}, "input_tokens must not be negative, and is -1"),
+        ({"input": 1}, '"input" is not a unit; see the unit registry'),
+        ({"requests": 1}, '"requests" is the number of events; leave it out'),
+    ],
+)
+def test_what_has_no_amount_says_why(units: Mapping[str, int], sentence: str) -> None:
+    with pytest.raises(QuoteError) as refused:
+        card_of(one_card_book(RATES)).amount(units)
+    assert str(refused.value) == sentence
+
+
+def test_two_rates_that_claim_a_leaf_are_ambiguous() -> None:
+    book = one_card_book(
+        [{"unit": "input_audio_tokens", "rate": "1"}, {"unit": "cache_read_tokens", "rate": "2"}]
+    )
+    with pytest.raises(QuoteError, match="and neither contains the other"):
+        card_of(book).amount({"cache_audio_read_tokens": 1})
+
+
+@pytest.mark.parametrize("kind", ["graduated", "volume"])
+def test_a_ladder_is_quoted_up_to_its_end(kind: str) -> None:
+    bands = [{"up_to": 10, "rate": "2"}]
+    rate = {"unit": "input_tokens", "per": 1, "ladder": {"id": "in", "kind": kind, "bands": bands}}
+    card = card_of(one_card_book([rate]))
+    assert [card.amount({"input_tokens": n}) for n in (9, 10)] == [18, 20]
+    with pytest.raises(QuoteError, match="past the last band of the ladder in, which ends at 10"):
+        card.amount({"input_tokens": 11})
+
+
+def test_a_model_or_service_tier_without_a_card_is_refused() -> None:
+    compiled = compile_book(one_card_book(RATES))
+    with pytest.raises(QuoteError, match="book 1 has no rate card of n in standard"):
+        compiled.card(model="n", service_tier="standard", size_tokens=0)
+    with pytest.raises(QuoteError, match="book 1 has no rate card of m in batch"):
+        compiled.card(model="m", service_tier="batch", size_tokens=0)
+
+
+def test_requests_of_one_size_class_share_a_card() -> None:
+    step = {"unit": "input_tokens", "rate": "6", "when": {"request_tokens_over": 200}}
+    eu = {"unit": "input_tokens", "rate": "4", "when": {"region": "eu"}}
+    book = one_card_book([*RATES, step, eu])
+    compiled = compile_book(book)
+    cards = [
+        compiled.card(model="m", service_tier="standard", size_tokens=size, region=region)
+        for size, region in [(0, ""), (200, "us"), (201, ""), (900, "us"), (0, "eu")]
+    ]
+    assert cards[0] is cards[1]
+    assert cards[2] is cards[3]
+    rates = [card.amount({"input_tokens": 10**6}) for card in cards]
+    assert rates == [3, 3, 6, 6, 4]
+
+
+def test_plans_of_unit_names_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quote, "_MAX_PLANS", 2)
+    card = card_of(one_card_book(RATES))
+    for name in ("input_tokens", "output_tokens", "cache_read_tokens", "input_tokens"):
+        assert card.amount({name: 0}) == 0
+    assert len(card._plans) <= 2
+
+
+def request(units: Json, **fields: Any) -> QuoteRequest:
+    return QuoteRequest(model="m", service_tier="standard", units=units, **fields)
+
+
+def test_a_request_before_the_book_is_in_force_is_refused() -> None:
+    compiled = compile_book(one_card_book(RATES))
+    early = request({"input_tokens": 1}, at="2026-09-30T23:59:59.999999Z")
+    with pytest.raises(QuoteError) as refused:
+        compiled.amount(early)
+    assert str(refused.value) == (
+        "book 1 is in force from 2026-10-01T00:00:00Z, and 2026-09-30T23:59:59.999999Z is before"
+    )
+    with pytest.raises(QuoteError, match="is before"):
+        compiled.amount_text(early)
+    for at in ("2026-10-01T00:00:00Z", "2027-01-01T00:00:00+14:00", None):
+        assert compiled.amount(request({"input_tokens": 1}, at=at)) == Fraction(3, 10**6)
+
+
+def test_the_size_of_a_request_is_its_input_unless_it_says_so() -> None:
+    assert request({"input_tokens": 7}).size_tokens == 7
+    assert request({"input_tokens": 7}, request_tokens=0).size_tokens == 0
+    assert request({"output_tokens": 7}).size_tokens == 0
+
+
+NAMES = [
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "cache_audio_read_tokens",
+    "output_reasoning_tokens",
+    "web_searches",
+    "audio_seconds",
+    "output_audio_seconds",
+]
+WHENS: list[Json] = [
+    {},
+    {"region": "eu"},
+    {"request_tokens_over": 40},
+    {"request_tokens_at_least": 70},
+    {"dimensions": {"effort": "high"}},
+    {"dimensions": {"effort": "high"}, "region": "eu"},
+    {"request_tokens_over": 40, "region": "eu"},
+]
+
+
+@st.composite
+def books(draw: st.DrawFn) -> PriceBook:
+    """One card with rates and ladders of any kind, of which two units may share one."""
+    shapes = [dump(draw(ladders(id=name))) for name in ("a", "b")]
+    rates: list[Json] = []
+    for unit in draw(st.lists(st.sampled_from([*NAMES, "requests"]), min_size=1, max_size=7)):
+        rate: Json = {"unit": unit, "per": draw(st.sampled_from([1, 3, 1000, 10**6]))}
+        rate["when"] = draw(st.sampled_from(WHENS))
+        if any(other["unit"] == unit and other["when"] == rate["when"] for other in rates):
+            continue
+        if draw(st.integers(0, 2)):
+            rate["rate"] = draw(st.sampled_from(["0", "0.3", "2", "12.5", "0.000001"]))
+        else:
+            rate["ladder"] = draw(st.sampled_from(shapes))
+        rates.append(rate)
+    value = {**book_json([card_json(rates)]), "dimensions": {"effort": ["high", "low"]}}
+    return read_book(value)
+
+
+@given(
+    book=books(),
+    units=st.dictionaries(st.sampled_from(NAMES), st.integers(0, 120), max_size=7),
+    region=st.sampled_from(["", "eu", "us"]),
+    dimensions=st.sampled_from([{}, {"effort": "high"}, {"effort": "low", "other": "x"}]),
+    size_tokens=st.sampled_from([0, 40, 41, 69, 70, 500]),
+)
+def test_a_quote_equals_the_exact_path(
+    book: PriceBook,
+    units: dict[str, int],
+    region: str,
+    dimensions: dict[str, str],
+    size_tokens: int,
+) -> None:
+    asked = {"region": region, "dimensions": dimensions, "size_tokens": size_tokens}
+    card = compile_book(book).card(model="m", service_tier="standard", **asked)
+    amount, reasons = exact_path(book, units, asked)
+    if amount is None:
+        with pytest.raises(QuoteError) as refused:
+            card.amount(units)
+        assert str(refused.value) in reasons
+    else:
+        assert card.amount(units) == amount
+        assert card.amount_text(units) == exact_text(amount)
+
+
+def exact_path(
+    book: PriceBook, units: dict[str, int], asked: Any
+) -> tuple[Fraction | None, set[str]]:
+    """The rating of one completed event, or None and the reasons why there is no amount."""
+    grid = grid_for(in_force(book), period=None)
+    try:
+        leaves = split_leaves(units)
+    except NegativeLeafError as error:
+        return None, {str(error)}
+    rating = rate_totals([total(leaves, grid=grid, **asked)], books=in_force(book), grid=grid)
+    if rating.unpriced:
+        return None, {unpriced.reason for unpriced in rating.unpriced}
+    return rating.total_exact, set()
+
+
+def test_a_quote_at_the_switch_is_that_of_the_book_then_in_force() -> None:
+    later = read_book(
+        book_json([card_json([{"unit": "input_tokens", "rate": "1"}])], number=2)
+        | {"effective_from": "2026-11-01T00:00:00Z"}
+    )
+    found = in_force(one_card_book(RATES), later).at(parse_moment("2026-11-01T00:00:00Z"))
+    assert found is later
+    assert card_of(later).amount({"input_tokens": 10**6}) == 1
