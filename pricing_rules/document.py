@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -114,12 +114,11 @@ def read_json(data: bytes, *, name: str) -> JsonValue:
     except RecursionError:
         raise DocumentError(name, f"is nested deeper than {MAX_DEPTH} levels") from None
     _check_depth(value, name=name)
-    try:
-        text.encode("utf-8") if "\\u" not in text else json.dumps(
-            value, ensure_ascii=False
-        ).encode()
-    except UnicodeEncodeError:
-        raise DocumentError(name, "holds a lone surrogate, which no text can hold") from None
+    if "\\u" in text:  # only an escape can bring in half of a surrogate pair
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise DocumentError(name, "holds a lone surrogate, which no text can hold") from None
     return value
 
 
@@ -134,7 +133,7 @@ def read_yaml(data: bytes, *, name: str) -> tuple[JsonValue, Mapping[Path, int]]
     text = _decode(data, name=name)
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            line = event.start_mark.line + 1
+            line = cast("yaml.Mark", event.start_mark).line + 1
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise DocumentError(
                     f"{name}:{line}", "anchors and aliases are not read; write it out"
@@ -145,7 +144,8 @@ def read_yaml(data: bytes, *, name: str) -> tuple[JsonValue, Mapping[Path, int]]
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        where = name if mark is None else f"{name}:{mark.line + 1}:{mark.column + 1}"
+        at = "" if mark is None else f":{mark.line + 1}:{mark.column + 1}"
+        where = f"{name}{at}"
         raise DocumentError(where, f"this is not YAML ({error.problem})") from None
     except yaml.YAMLError as error:
         raise DocumentError(name, f"this is not YAML ({str(error).splitlines()[0]})") from None

@@ -66,13 +66,14 @@ def preview(
     """
     found = preview_invoice(agreement, price_books=price_books, usage=usage, period=period)
     invoice = found.invoice
+    walk = None if line is None else found.explain(line)
     if pdf is not None:
         from billing.documents import render_invoice
 
         write_file(pdf, data=render_invoice(invoice))
         say(f"wrote {pdf}")
-    if line is not None:
-        print_walk(found.explain(line), shape=shape)
+    if walk is not None:
+        print_walk(walk, shape=shape)
     else:
         document = dump(invoice)
         rows = [

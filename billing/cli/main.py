@@ -7,10 +7,13 @@ nothing was done and why. A command imports what it needs when it runs, so that 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 
 import click
+
+from billing.cli.output import printable
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "price": ("billing.cli.price", "Derive, publish and explain price books."),
@@ -61,6 +64,10 @@ def run(arguments: list[str]) -> int:
     """Run the command with these arguments and return its exit code."""
     try:
         result = tokenworks.main(arguments, prog_name="tokenworks", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
         at = (
             f" (see {error.ctx.command_path} --help)"
@@ -70,9 +77,13 @@ def run(arguments: list[str]) -> int:
         return _fail(error.format_message() + at)
     except (click.Abort, KeyboardInterrupt):
         return _fail("stopped", code=130)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit):
+        # Whoever read stdout has gone; click turns the first such fault into SystemExit. What is
+        # still buffered goes nowhere, so that the interpreter does not complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _fail(f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}")
     except ValueError as error:
         from pricing_rules.document import DocumentError
 
@@ -83,5 +94,5 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(sentence: str, *, code: int = 2) -> int:
-    click.echo(f"tokenworks: {' '.join(sentence.split())}", err=True)
+    click.echo(f"tokenworks: {printable(' '.join(sentence.split()))}", err=True)
     return code

@@ -57,7 +57,7 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    table = Table(title=Text(title) if title else None, title_justify="left", header_style="bold")
     listed = list(rows)
     for column in columns:
         numeric = all(_is_numeric(row.get(column, "")) for row in listed)
@@ -88,12 +88,20 @@ def print_rows(
 def print_refused(name: str, *, refused: Sequence[tuple[int, str]]) -> None:
     """Name refused rows on stderr, one line each, and say how many more there are."""
     for row, reason in refused[:SHOWN_REFUSALS]:
-        click.echo(f"tokenworks: {name}:{row}: {reason}", err=True)
+        click.echo(f"tokenworks: {name}:{row}: {printable(reason)}", err=True)
     if len(refused) > SHOWN_REFUSALS:
         more = len(refused) - SHOWN_REFUSALS
         click.echo(
             f"tokenworks: {name}: {more} more rows refused (--format json names all)", err=True
         )
+
+
+def printable(sentence: str) -> str:
+    """The sentence on one line, with what a terminal would obey shown as its escape: a sentence
+    quotes what it refuses."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in sentence
+    )
 
 
 def say(sentence: str) -> None:

@@ -12,13 +12,14 @@ import click
 
 from billing.cli.output import format_option, print_rows, say
 from billing.cli.walk import print_walk
-from billing.operations.files import write_file, write_once
+from billing.operations.files import write_once
 from billing.operations.price_book import (
     SignOffPattern,
     book_bytes,
     derive_book,
     publish_book,
     read_book,
+    write_candidate,
 )
 from pricing_rules.document import DocumentError, dump
 from pricing_rules.period import parse_moment
@@ -79,7 +80,7 @@ def derive(
         number=number,
         effective_from=effective_from,
     )
-    write_file(out, data=book_bytes(book))
+    write_candidate(book, path=out)
     _print_book(book, shape=shape)
     say(f"wrote {out}: {len(book.rate_cards)} rate cards, {len(book.findings)} findings")
 

@@ -6,6 +6,7 @@ error in its place, and the others go on.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ from pricing_rules.prices.quote_lines import quote_line
 
 LINES_AT_ONCE = 4096
 
+_COUNT = re.compile("-?(0|[1-9][0-9]{0,18})")
+"""A count as JSON writes it; every other text is left for the request to refuse or to scale."""
+
 
 @click.command("quote")
 @click.option("--price-book", type=click.Path(path_type=Path), required=True, help="A price book.")
@@ -30,7 +34,7 @@ LINES_AT_ONCE = 4096
 @click.option("--at", help="The price moment (RFC 3339), where a condition needs it.")
 @click.option("--unit", "units", multiple=True, metavar="UNIT=COUNT", help="Repeatable.")
 @click.option("--dimension", "dimensions", multiple=True, metavar="NAME=VALUE", help="Repeatable.")
-@click.option("--request-tokens", type=int, help="The request's size; else its input tokens.")
+@click.option("--request-tokens", help="The request's size; else its input tokens.")
 @format_option
 @click.pass_context
 def command(
@@ -43,7 +47,7 @@ def command(
     at: str | None,
     units: tuple[str, ...],
     dimensions: tuple[str, ...],
-    request_tokens: int | None,
+    request_tokens: str | None,
     shape: str,
 ) -> None:
     """Price one request by flags, or JSON lines from stdin to JSON lines on stdout.
@@ -66,7 +70,7 @@ def command(
         "at": at,
         "units": {name: _count(text) for name, text in _pairs(units, flag="--unit")},
         "dimensions": dict(_pairs(dimensions, flag="--dimension")),
-        "request_tokens": request_tokens,
+        "request_tokens": None if request_tokens is None else _count(request_tokens),
     }
     given = {name: value for name, value in fields.items() if value is not None}
     request = validate(QuoteRequest, given, name="request", lines={})
@@ -119,4 +123,4 @@ def _pairs(texts: tuple[str, ...], *, flag: str) -> Iterator[tuple[str, str]]:
 
 
 def _count(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else text
+    return int(text) if _COUNT.fullmatch(text) else text

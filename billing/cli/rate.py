@@ -51,7 +51,7 @@ def command(
 
     Example: tokenworks rate --price-book book.json --usage october.parquet --format json
     """
-    billed = parse_period(period, zone="UTC") if period else None
+    billed = parse_period(period, zone="UTC") if period is not None else None
     report = rate(usage, price_books=price_books, period=billed)
     rows = [
         {

@@ -50,7 +50,7 @@ def render_invoice(invoice: Invoice) -> bytes:
         printed = invoice.model_dump(
             mode="json",
             by_alias=True,
-            exclude={"findings": True, "lines": {"__all__": {"discount"}}},
+            exclude={"findings": True, "lines": {"__all__": {"discount_id"}}},
         )
         _refuse_missing_glyphs(printed)
         raise error from None

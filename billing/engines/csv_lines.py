@@ -54,8 +54,10 @@ def _line_batches(path: Path) -> Iterator[pa.RecordBatch]:
         stream.readline()
         # Past a block, read on to the end of its last line.
         while block := stream.read(_BLOCK_BYTES):
-            block += stream.readline()
+            block += stream.readline(_BLOCK_BYTES)
             if not block.endswith(b"\n"):
+                if stream.read(1):
+                    raise ValueError(f"a line after row {row} is longer than {_BLOCK_BYTES} bytes")
                 block += b"\n"
             batch = _line_batch(block.replace(b"\r\n", b"\n"), row=row)
             row += batch.num_rows

@@ -44,6 +44,8 @@ _OFFLINE: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
+_UNREADABLE = {duckdb.Error, duckdb.InvalidInputException, duckdb.IOException}
+
 _CELL_ORDER = attrgetter(*(f"cell.{field.name}" for field in fields(Cell)))
 """The canonical order, as ``sorted`` on cells gives it, from their fields at once."""
 
@@ -77,16 +79,20 @@ def usage_totals(source: EventTable | EventFile, *, grid: Grid, period: Period |
     """
     with (
         TemporaryDirectory(prefix="tokenworks-") as spill,
-        closing(duckdb.connect(":memory:", config=_OFFLINE | {"temp_directory": spill})) as connection,
+        closing(duckdb.connect(":memory:", config=_OFFLINE)) as connection,
     ):
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET temp_directory = '{spill}'")
         if isinstance(source, EventTable):
             return _totals(_TableRun(connection, source=source), grid=grid, period=period)
         try:
             return _totals(_FileRun(connection, file=source), grid=grid, period=period)
-        except (duckdb.InvalidInputException, duckdb.IOException) as error:
-            sentence = str(error).splitlines()[0]
-            raise DocumentError(source.name, f"cannot be read to its end ({sentence})") from None
+        except duckdb.Error as error:
+            # A broken page surfaces as one of these three; any other class is a fault of our SQL.
+            if type(error) not in _UNREADABLE:
+                raise
+            sentence = f"cannot be read to its end ({str(error).splitlines()[0]})"
+            raise DocumentError(source.name, sentence) from None
 
 
 class _TableRun:

@@ -17,6 +17,7 @@ from typing import Literal
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from billing.engines.csv_lines import csv_header
@@ -98,7 +99,7 @@ class FileColumn:
 
 
 def check_table(table: pa.Table) -> tuple[str, ...]:
-    """The column names of a table in canonical columns; ValueError where it is in others."""
+    """The column names of a table in canonical columns; ValueError otherwise."""
     names = list(table.schema.names)
     wanted = event_columns(units_among(names), dimensions=dimensions_among(names))
     arrow_types = {"int64": pa.int64(), "text": pa.string()}
@@ -106,6 +107,8 @@ def check_table(table: pa.Table) -> tuple[str, ...]:
         table.schema.field(name).type != arrow_types[kind] for name, kind in wanted.items()
     ):
         raise ValueError(f"not a table in canonical event columns: {', '.join(names)}")
+    if pc.count_distinct(table["row"]).as_py() != table.num_rows:
+        raise ValueError("two rows of the table have the same number; give it one file at a time")
     return tuple(names)
 
 

@@ -23,8 +23,16 @@ def read_file(path: Path) -> bytes:
 
 
 def write_file(path: Path, *, data: bytes) -> None:
-    """Write a whole file: beside its place first, then moved there in one step."""
+    """Write a whole file: beside its place first, then moved there in one step.
+
+    DocumentError where it cannot be, and where something other than a file has the name: moving
+    onto a device such as /dev/null would replace it.
+    """
+    if path.is_symlink():
+        path = path.resolve()
     try:
+        if path.exists() and not path.is_file():
+            raise DocumentError(str(path), "is not a file; choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

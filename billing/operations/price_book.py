@@ -9,21 +9,24 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from billing.operations.files import read_file
+from billing.operations.files import read_file, write_file
 from pricing_rules.cost.factory import load_factory
 from pricing_rules.cost.readers.aiconfigurator import read_silicon_sample
 from pricing_rules.document import DocumentError, bytes_digest, dump, validate
 from pricing_rules.period import moment_text
 from pricing_rules.prices.price_book import BooksInForce, PriceBook, Supersedes, load_price_book
-from pricing_rules.prices.provenance import InputDocument, SignOff
+from pricing_rules.prices.provenance import Finding, InputDocument, SignOff
 from pricing_rules.rules.derivation import derive
 from pricing_rules.rules.policy import load_policy
 from pricing_rules.rules.publication import UNDER_FLOOR, publish
+
+_NUMBER = re.compile("[1-9][0-9]{0,9}")
 
 AICONFIGURATOR = "aiconfigurator"
 """The word that stands for the measurements of the installed package."""
@@ -42,6 +45,18 @@ def read_book(path: Path) -> PriceBook:
 def book_bytes(book: PriceBook) -> bytes:
     """A price book as the file that is kept: JSON, indented, ending in a newline."""
     return (json.dumps(dump(book), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def write_candidate(book: PriceBook, *, path: Path) -> None:
+    """Write a candidate over an earlier one; DocumentError where a published book stands there."""
+    if path.is_file():
+        try:
+            published = read_book(path).published_at is not None
+        except DocumentError:
+            published = False
+        if published:
+            raise DocumentError(str(path), "is a published price book; choose another name")
+    write_file(path, data=book_bytes(book))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,22 +129,36 @@ def publish_book(
 def _sign_offs(book: PriceBook, *, patterns: Sequence[SignOffPattern]) -> tuple[SignOff, ...]:
     found: dict[str, SignOff] = {}
     for one in patterns:
-        matching = [f for f in book.findings if fnmatchcase(f.id, one.pattern)]
-        if not matching:
-            raise DocumentError("--sign-off", f'no finding matches "{one.pattern}"; remove it')
+        matching, reason = _matching(book, one)
         for finding in matching:
             needs_end = finding.kind == UNDER_FLOOR
             ends = {"ends_at": moment_text(one.ends_at)} if needs_end and one.ends_at else {}
-            value = {"finding": finding.id, "by": one.by, "reason": one.reason, **ends}
+            value = {"finding": finding.id, "by": one.by, "reason": reason, **ends}
             found.setdefault(finding.id, validate(SignOff, value, name="--sign-off", lines={}))
     return tuple(found.values())
+
+
+def _matching(book: PriceBook, one: SignOffPattern) -> tuple[list[Finding], str]:
+    """The findings that a sign-off is of, and its reason.
+
+    An id may hold "=" (``.../region=eu``), so the pattern ends at the first "=" that gives a match.
+    """
+    pattern, reason = one.pattern, one.reason
+    while True:
+        found = [f for f in book.findings if f.id == pattern or fnmatchcase(f.id, pattern)]
+        more, equals, rest = reason.partition("=")
+        if found:
+            return found, reason
+        if not equals:
+            raise DocumentError("--sign-off", f'no finding matches "{one.pattern}"; remove it')
+        pattern, reason = f"{pattern}={more}", rest
 
 
 def _supersedes(text: str | None) -> Supersedes | None:
     if text is None:
         return None
     number, _, reason = text.partition("=")
-    value = {"number": int(number) if number.isdecimal() else number, "reason": reason}
+    value = {"number": int(number) if _NUMBER.fullmatch(number) else number, "reason": reason}
     return validate(Supersedes, value, name="--supersedes", lines={})
 
 

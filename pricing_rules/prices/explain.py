@@ -112,8 +112,9 @@ def _floor(book: PriceBook, *, card: RateCard, unit: str) -> Step:
     if cost is None or floor is None:
         reason = card.cost_none or "no measured cost stands behind this rate"
         return Step(kind="cost", sentence=f"cost: none ({reason})")
+    own_floor = floor.raised.own_floor if floor.raised else floor.floor
     sentence = (
-        f"{floor.kind} floor {plain(floor.floor)} per Mtok = ({plain(floor.unit_cost_per_mtok)} / "
+        f"{floor.kind} floor {plain(own_floor)} per Mtok = ({plain(floor.unit_cost_per_mtok)} / "
         f"{plain(floor.utilization)} + {plain(floor.variable_per_mtok)}) / (1 - "
         f"{plain(floor.minimum_margin)} - {plain(floor.revenue_share)})"
     )
@@ -135,8 +136,8 @@ def _raised(floor: UnitFloor) -> Iterable[Step]:
     if floor.raised is not None:
         yield Step(
             kind="running maximum",
-            sentence=f"raised from its own {plain(floor.raised.own_floor)} to the floor of "
-            f"{floor.raised.service_tier}, which is slower",
+            sentence=f"raised from {plain(floor.raised.own_floor)} to {plain(floor.floor)}, the "
+            f"floor of {floor.raised.service_tier}, which is slower",
         )
 
 
@@ -144,7 +145,8 @@ def _unit_cost(cost: CardCost, *, floor: UnitFloor) -> Step:
     return Step(
         kind="unit cost",
         sentence=f"{plain(floor.unit_cost_per_mtok)} per Mtok of {floor.unit} at 100 % busy in "
-        f"pool {cost.pool}, promise: {cost.promise}",
+        f"pool {cost.pool}, promise: {cost.promise}; hardware weighted at "
+        f"{cost.reference_input_tokens} in / {cost.reference_output_tokens} out",
         rests_on=tuple(_hardware(hardware) for hardware in cost.hardware),
     )
 

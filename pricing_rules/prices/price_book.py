@@ -242,6 +242,7 @@ class PriceBook(Document):
                 raise ValueError(f"two rate cards of {card.model} in {card.service_tier}; keep one")
             cards.add((card.model, card.service_tier))
         ladders: dict[str, tuple[object, ...]] = {}
+        scales: dict[str, int] = {}
         for card in self.rate_cards:
             for entry in card.rates:
                 _check_dimensions(self, entry.when)
@@ -251,6 +252,12 @@ class PriceBook(Document):
                         raise ValueError(
                             f"the ladder {entry.ladder.id} stands twice with other bounds or "
                             "settings; one id is one position, so give the second another id"
+                        )
+                    scale = UNITS[entry.unit].scale
+                    if scales.setdefault(entry.ladder.id, scale) != scale:
+                        raise ValueError(
+                            f"the ladder {entry.ladder.id} counts {entry.unit} and units of "
+                            "another scale in one position; give one of them another id"
                         )
         return self
 

@@ -101,10 +101,15 @@ class UnitFloor(Document):
 
 
 class CardCost(Document):
-    """What the floors of one rate card were computed from."""
+    """What the floors of one rate card were computed from.
+
+    The reference tokens are the mean request by which the hardware of the pool is weighted.
+    """
 
     pool: Name
     promise: Text
+    reference_input_tokens: int
+    reference_output_tokens: int
     hardware: tuple[HardwareCost, ...]
     floors: tuple[UnitFloor, ...]
 

@@ -22,9 +22,7 @@ from pricing_rules.prices.ladder import QuantityText
 from pricing_rules.prices.price_book import When
 
 CHAIN_DECIMALS: Final = 18
-"""Between two rules a rate keeps 18 decimals, rounded up where it has more, so that a step shows
-it whole.
-"""
+"""Between two rules a rate has up to 18 decimals, rounded up, so that a step shows it whole."""
 
 
 def _under_one(value: Decimal) -> Decimal:
@@ -137,9 +135,7 @@ class AtMost(Document):
 
 
 class AtLeast(Document):
-    """A lower rate becomes this one: a stated rate, or the floor with a markup ("0": the floor
-    itself).
-    """
+    """A lower rate becomes this one, or the floor with a markup ("0": the floor itself)."""
 
     action: Literal["at_least"]
     rate: RateText | None = None
@@ -182,7 +178,8 @@ class RoundUpTo(Document):
 
 
 class Relate(Document):
-    """A factor of another rate as it stood before this rule, under the same conditions.
+    """A factor of another rate as it stood before this rule, under the same conditions, without
+    its ladder.
 
     ``unit``: another unit of the same rate card. ``service_tier``: the same unit of the same model
     there.

@@ -30,6 +30,8 @@ def card_cost(card: CardFloors) -> dict[str, JsonValue]:
     return {
         "pool": card.pool.name,
         "promise": card.service_tier.text(),
+        "reference_input_tokens": int(card.cost.reference_shape.fresh_input_tokens),
+        "reference_output_tokens": int(card.cost.reference_shape.output_tokens),
         "hardware": [
             _hardware(member, share=share) for member, share in zip(members, shares, strict=True)
         ],

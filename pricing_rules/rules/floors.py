@@ -39,6 +39,7 @@ from pricing_rules.cost.unit_cost import (
     TokenUnit,
     pool_unit_cost,
 )
+from pricing_rules.money import decimal_text
 from pricing_rules.rules.policy import PRECISION_BITS, ModelToPrice, Policy, Promise, ServiceTier
 
 FindingKind = Literal[
@@ -264,9 +265,9 @@ def _raised(
         for unit, floor in card.floors.items():
             if floor.raised_by is not None:
                 sentence = (
-                    f"the floor of {unit} of {card.about} is {floor.usd_per_mtok}, that of the "
-                    f"slower service tier {floor.raised_by}; its own is "
-                    f"{floor.own.floor.usd_per_mtok}"
+                    f"the floor of {unit} of {card.about} is {decimal_text(floor.usd_per_mtok)}, "
+                    f"that of the slower service tier {floor.raised_by}; its own is "
+                    f"{decimal_text(floor.own.floor.usd_per_mtok)}"
                 )
                 about = f"{card.about}/{unit}"
                 found.append(Found(kind="running_maximum", about=about, sentence=sentence))

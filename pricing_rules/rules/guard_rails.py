@@ -6,8 +6,8 @@ Invariant: a check reports and changes nothing; equality never breaks a guard ra
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 
+from pricing_rules.money import decimal_text
 from pricing_rules.rules.floors import Found
 from pricing_rules.rules.policy import Policy
 from pricing_rules.rules.rate_chain import DerivedRate
@@ -21,7 +21,8 @@ def under_floors(rates: Sequence[DerivedRate]) -> Iterator[Found]:
             yield Found(
                 kind="under_floor",
                 about=rate.about,
-                sentence=f"{rate.about}: {word} {rate.lowest} is under the floor {rate.floor}",
+                sentence=f"{rate.about}: {word} {decimal_text(rate.lowest)} is under the floor "
+                f"{decimal_text(rate.floor)}",
             )
 
 
@@ -70,13 +71,12 @@ def out_of_order(rates: Sequence[DerivedRate], *, policy: Policy) -> Iterator[Fo
                     break
 
 
-def _dearer(rate: DerivedRate, *, than: DerivedRate) -> tuple[Decimal, Decimal] | None:
-    """Two rates that usage can meet, the first above the second; None where there are none."""
+def _dearer(rate: DerivedRate, *, than: DerivedRate) -> tuple[str, str] | None:
+    """Two rates as text that usage can meet, the first above the second; None without any."""
     mine, theirs = rate.bands, than.bands
     if [band.up_to for band in mine] == [band.up_to for band in theirs]:
         pairs = [(a.rate, b.rate) for a, b in zip(mine, theirs, strict=True)]
     else:
-        # Where bounds differ, usage can lie in the dearest band of one and the cheapest of the
-        # other.
+        # Where bounds differ, usage can meet the dearest band of one and the cheapest of the other.
         pairs = [(max(band.rate for band in mine), min(band.rate for band in theirs))]
-    return next(((a, b) for a, b in pairs if a > b), None)
+    return next(((decimal_text(a), decimal_text(b)) for a, b in pairs if a > b), None)

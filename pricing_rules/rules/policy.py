@@ -35,6 +35,11 @@ PRECISION_BITS: Final[dict[str, int]] = {
 Precision = Literal["fp4", "int4", "fp8", "int8", "bf16", "fp16"]
 
 
+FLOOR_RULE: Final = "floor"
+ROUNDING_RULE: Final = "round_up"
+"""What the first and the last step of every rate are called: no rule of a policy has these ids."""
+
+
 class ReferenceShape(Document):
     """Tokens of a mean request, by which hardware is weighted and set-ups are chosen."""
 
@@ -152,8 +157,7 @@ class Rule(Document):
 
 
 class GuardRails(Document):
-    """What a book is checked against beside its floors; a breach is a finding, never a changed
-    rate.
+    """What a book is checked against beside its floors: a breach is a finding, no changed rate.
 
     Always checked: cached input is not dearer than input, and a faster service tier not cheaper
     than a slower one. ``measurement_age_days_at_most``: older measurements under a card are a
@@ -214,9 +218,7 @@ def load_policy(data: bytes, *, name: str) -> Policy:
 
 
 def policy_faults(policy: Policy) -> Iterator[tuple[Path, str]]:
-    """Names that stand twice or that nothing in the policy has: the path of each and how to mend
-    it.
-    """
+    """Names that stand twice or that nothing has: the path of each, and how to mend it."""
     models = [model.name for model in policy.models]
     service_tiers = [service_tier.name for service_tier in policy.service_tiers]
     rules = [rule.id for rule in policy.rules]
@@ -228,6 +230,9 @@ def policy_faults(policy: Policy) -> Iterator[tuple[Path, str]]:
         for i, name in enumerate(names):
             if name in names[:i]:
                 yield (section, i, key), f'"{name}" stands twice; keep one'
+    for i, rule in enumerate(policy.rules):
+        if rule.id in (FLOOR_RULE, ROUNDING_RULE):
+            yield ("rules", i, "id"), f'"{rule.id}" is the name of a step of its own; rename it'
     ladders: dict[str, str] = {}
     for i, rule in enumerate(policy.rules):
         for key, named, known in (

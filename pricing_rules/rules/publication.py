@@ -36,7 +36,7 @@ def publish(
 
     Raises DocumentError that names what is missing.
     """
-    if candidate.published_at is not None or candidate.digest is not None:
+    if candidate.published_at is not None:
         raise DocumentError("candidate", f"number {candidate.number} is published already")
     _check_sign_offs(candidate, sign_offs=sign_offs, author=author)
     supersedes = supersedes or candidate.supersedes
@@ -52,6 +52,7 @@ def publish(
             "published_at": published_at,
             "sign_offs": tuple(sorted(sign_offs, key=lambda s: (s.finding, s.by))),
             "supersedes": supersedes,
+            "digest": None,
         }
     )
     return book.model_copy(update={"digest": content_digest(dump(book))})

@@ -28,20 +28,13 @@ from pricing_rules.rules.actions import (
     rounded_up,
     terminating,
 )
-from pricing_rules.rules.policy import Rule
+from pricing_rules.rules.policy import FLOOR_RULE, ROUNDING_RULE, Rule
 
 DEFAULT_STEP: Final = Decimal("0.000001")
 """Rates end as multiples of it per million units where no rule states a step."""
 
-FLOOR_RULE: Final = "floor"
-ROUNDING_RULE: Final = "round_up"
-"""The first and the last step of a chain are not rules of the policy; these are their names."""
-
-
 Conditions = tuple[str | None, int, tuple[tuple[str, str], ...]]
-"""The region, the request size from which, and the dimensions of a rate: equal ones meet the same
-usage.
-"""
+"""Region, least request size and dimensions of a rate: equal ones meet the same usage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +58,7 @@ class RateBand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DerivedRate:
-    """A rate on its way: of one unit of a model in a service tier, under conditions, per million
-    units.
-    """
+    """A rate on its way: one unit of a model in a service tier, under conditions, per million."""
 
     model: str
     service_tier: str
@@ -124,8 +115,7 @@ class DerivedRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmetRule:
-    """A rule that could not do its work for ``about``, which stays as it was; ``about`` is empty
-    where the rule found no rate at all."""
+    """A rule that did nothing to the rate ``about`` (empty: it holds for no rate at all)."""
 
     rule: str
     about: str

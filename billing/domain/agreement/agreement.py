@@ -1,12 +1,11 @@
 """The agreement as a document (``agreement.yaml``, ``tokenworks.agreement/1``).
 
-Invariant: its discounts together never exceed the charges, its tax status is complete, and its
+Invariant: its discounts together never exceed a charge, its tax status is complete, and its
 currency is that of the price book: rating never converts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 from itertools import product
 from typing import Annotated, Literal
@@ -67,6 +66,28 @@ class Discount(Document):
         )
 
 
+def _fitting(discounts: tuple[Discount, ...]) -> tuple[Discount, ...]:
+    ids = [discount.id for discount in discounts]
+    if len(set(ids)) != len(ids):
+        raise ValueError("two discounts have one id; give each its own")
+    # Charges differ for the discounts by the names that these list; "" is any other name.
+    models = {"", *(model for discount in discounts for model in discount.models)}
+    service_tiers = {"", *(name for discount in discounts for name in discount.service_tiers)}
+    units = {"", *(unit for discount in discounts for unit in discount.units)}
+    for model, service_tier, unit in product(*map(sorted, (models, service_tiers, units))):
+        found = [
+            d for d in discounts if d.covers(model=model, service_tier=service_tier, unit=unit)
+        ]
+        if sum(discount.percent for discount in found) > 100:
+            named = ", ".join(discount.id for discount in found)
+            raise ValueError(f"the discounts {named} together exceed 100 percent of one charge")
+    return discounts
+
+
+Discounts = Annotated[tuple[Discount, ...], AfterValidator(_fitting)]
+"""Discounts with ids of their own, of which no charge is taken off more than itself."""
+
+
 class TaxStatus(Document):
     """The tax category of everything that the account buys, its rate in percent, and the note that
     the law asks for where no tax is charged."""
@@ -105,27 +126,4 @@ class Agreement(Document):
     payment_terms_days: Annotated[int, Field(ge=0, le=365)]
     tax: TaxStatus
     prices_include_tax: bool = False
-    discounts: tuple[Discount, ...] = ()
-
-    @model_validator(mode="after")
-    def _discounts_fit(self) -> Agreement:
-        ids = [discount.id for discount in self.discounts]
-        if len(set(ids)) != len(ids):
-            raise ValueError("two discounts have one id; give each its own")
-        _refuse_over_100_percent(self.discounts)
-        return self
-
-
-def _refuse_over_100_percent(discounts: Sequence[Discount]) -> None:
-    """ValueError where some charge would be discounted by more than itself."""
-    # Charges differ for the discounts by the names that these list; "" is any other name.
-    models = {"", *(model for discount in discounts for model in discount.models)}
-    service_tiers = {"", *(name for discount in discounts for name in discount.service_tiers)}
-    units = {"", *(unit for discount in discounts for unit in discount.units)}
-    for model, service_tier, unit in product(*map(sorted, (models, service_tiers, units))):
-        found = [
-            d for d in discounts if d.covers(model=model, service_tier=service_tier, unit=unit)
-        ]
-        if sum(discount.percent for discount in found) > 100:
-            ids = ", ".join(discount.id for discount in found)
-            raise ValueError(f"the discounts {ids} together exceed 100 percent of one charge")
+    discounts: Discounts = ()

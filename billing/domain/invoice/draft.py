@@ -149,7 +149,7 @@ def _discount_line(discounted: Discounted, *, line: int, minor: int) -> Discount
     return DiscountLine(
         line=line,
         description=f"{discount.description} ({decimal_text(discount.percent)} %)",
-        discount=discount.id,
+        discount_id=discount.id,
         percent=discount.percent,
         applies_to=tuple(i + 1 for i in discounted.covered),
         amount_exact=discounted.amount,

@@ -5,6 +5,8 @@ Invariant: the walk ends in files and rows, or says why there are none.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from billing.domain.invoice.invoice import DiscountLine, Invoice, InvoiceBand, UsageLine
 from pricing_rules.document import DocumentError
 from pricing_rules.money import exact_text
@@ -16,7 +18,8 @@ def explain_line(invoice: Invoice, *, line: int, books: BooksInForce) -> Step:
     """The walk of one line. DocumentError where the invoice has no such line."""
     found = next((one for one in invoice.lines if one.line == line), None)
     if found is None:
-        raise DocumentError("invoice", f"has no line {line}; it has 1 to {len(invoice.lines)}")
+        known = f"it has 1 to {len(invoice.lines)}" if invoice.lines else "it has none"
+        raise DocumentError("invoice", f"has no line {line}; {known}")
     amount = f"{exact_text(found.amount_exact)} {invoice.currency} exactly"
     if isinstance(found, DiscountLine):
         listed = ", ".join(str(number) for number in found.applies_to)
@@ -27,8 +30,8 @@ def explain_line(invoice: Invoice, *, line: int, books: BooksInForce) -> Step:
             rests_on=(
                 Step(
                     kind="agreement",
-                    sentence=f"discount {found.discount} of version {invoice.agreement_version} of "
-                    f"the agreement of {invoice.account}",
+                    sentence=f"discount {found.discount_id} of version "
+                    f"{invoice.agreement_version} of the agreement of {invoice.account}",
                 ),
             ),
         )
@@ -48,7 +51,7 @@ def _band(line: UsageLine, *, band: InvoiceBand, books: BooksInForce) -> Step:
     return Step(
         kind="charge",
         sentence=f"{band.quantity:,} x {plain(band.rate)} / {band.per:,}"
-        f"{_scale(line)}{_flat(band)} = {exact_text(band.amount)}",
+        f"{_scale(line)}{_flat(band)}{_otherwise(line, band=band)} = {exact_text(band.amount)}",
         rests_on=(_book(book, entry=entry), explain_rate(book, card=card, entry=entry)),
     )
 
@@ -59,6 +62,13 @@ def _scale(line: UsageLine) -> str:
 
 def _flat(band: InvoiceBand) -> str:
     return f" + {exact_text(band.flat)} flat" if band.flat else ""
+
+
+def _otherwise(line: UsageLine, *, band: InvoiceBand) -> str:
+    # The band does not record that its ladder sells whole packages or caps what it charges; that it
+    # does shows in the amount.
+    plainly = Fraction(band.rate) * Fraction(band.quantity, band.per * line.scale) + band.flat
+    return "" if plainly == band.amount else ", in whole packages or up to a cap,"
 
 
 def _book(book: PriceBook, *, entry: RateEntry) -> Step:

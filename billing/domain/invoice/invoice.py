@@ -120,7 +120,7 @@ class DiscountLine(Document):
     line: int
     kind: Literal["discount"] = "discount"
     description: Text
-    discount: Name
+    discount_id: Name
     percent: RateText
     applies_to: tuple[int, ...]
     amount_exact: ExactText

@@ -49,7 +49,7 @@ DISCOUNT_LINE: Fields = {
     "line": 2,
     "kind": "discount",
     "description": "Launch discount 10 %",
-    "discount": "launch",
+    "discount_id": "launch",
     "applies_to": [1],
     "percent": "10",
     "amount_exact": "-3.086419725",

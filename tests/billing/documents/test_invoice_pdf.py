@@ -201,16 +201,15 @@ def test_a_missing_character_in_a_line_is_refused_with_the_line() -> None:
 
 
 def test_a_missing_character_of_what_is_not_printed_is_not_looked_at() -> None:
-    unprinted = {"findings": ["under its floor 🚀"], "lines": [USAGE_LINE, _launch("🚀")]}
+    unprinted = {
+        "findings": ["under its floor 🚀"],
+        "lines": [USAGE_LINE, {**DISCOUNT_LINE, "discount_id": "🚀"}],
+    }
     assert "Launch discount" in printed(invoice(unprinted))
     with pytest.raises(DocumentError, match=r"^invoice bill_to\.name: "):
         render_invoice(invoice({**unprinted, "bill_to": {"name": "🚀"}}))
     with pytest.raises(DocumentError, match=r"^invoice unpriced\[0\]\.reason: "):
         render_invoice(invoice({**unprinted, "unpriced": [{**UNPRICED, "reason": "🚀"}]}))
-
-
-def _launch(discount: str) -> Fields:
-    return {**DISCOUNT_LINE, "discount": discount}
 
 
 def test_a_fault_of_the_template_is_raised_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

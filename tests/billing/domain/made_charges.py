@@ -1,6 +1,6 @@
 """Agreements, price books and charges to draft invoices from.
 
-Invariant: a made charge is its bands' sum, and a band is quantity * rate / per, as rating makes them.
+Invariant: a made charge is its bands' sum, and a band is quantity * rate / per, as rating makes it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,14 @@ def floored(floor: str, *, unit: str = "output_tokens", rate: str = "1") -> Book
         "model": "m",
         "service_tier": "standard",
         "rates": [{"unit": "output_tokens", "rate": rate}],
-        "cost": {"pool": "p", "promise": "any", "hardware": [], "floors": [floors]},
+        "cost": {
+            "pool": "p",
+            "promise": "any",
+            "reference_input_tokens": 1,
+            "reference_output_tokens": 1,
+            "hardware": [],
+            "floors": [floors],
+        },
     }
     return books({"rate_cards": [card]})
 

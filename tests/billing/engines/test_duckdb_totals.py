@@ -1,4 +1,4 @@
-"""Totals of small sources whose sums can be read off, and the verdicts of rows that are not counted."""
+"""Totals of small sources whose sums can be read off, and verdicts of rows not counted."""
 
 from __future__ import annotations
 
@@ -215,3 +215,9 @@ def test_a_negative_leaf_in_a_table_is_rejected_too() -> None:
 def test_a_table_in_other_columns_is_a_bug_of_the_caller() -> None:
     with pytest.raises(ValueError, match="not a table in canonical event columns"):
         usage_totals(EventTable(table=pa.table({"id": ["1"]})), grid=Grid(), period=None)
+
+
+def test_a_table_with_one_row_number_twice_is_a_bug_of_the_caller() -> None:
+    table = pa.concat_tables([canonical_table(cached=0), canonical_table(cached=0)])
+    with pytest.raises(ValueError, match="the same number"):
+        usage_totals(EventTable(table=table), grid=Grid(), period=None)

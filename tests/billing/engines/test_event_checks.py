@@ -17,7 +17,10 @@ from pricing_rules.period import parse_moment
 from pricing_rules.usage.units import scaled_count
 
 NAME: TypeAdapter[str] = TypeAdapter(Name)
-EDGES = "\x00\x09\x1f \x7f\x9f\xa0\u1680\u2000\u200a\u200b\u200f\u2028\u202e\u202f\u205f\u2060\u3000\ufeffaé😀\"',"
+EDGES = (
+    "\x00\x09\x1f \x7f\x9f\xa0\u1680\u2000\u200a\u200b\u200f\u2028\u202e\u202f\u205f\u2060\u3000"
+    "\ufeffaé😀\"',"
+)
 NAMES = st.text(st.sampled_from(EDGES), max_size=4) | st.text(max_size=3)
 DIGITS = st.sampled_from("019.+-e ٣")
 COUNTS = st.text(DIGITS, max_size=6) | st.sampled_from(
@@ -101,9 +104,14 @@ def plain_count(text: str) -> int:
 def test_a_count_in_sql_is_a_count_in_python(texts: list[str]) -> None:
     whole = count_sql("cell", unit="input_tokens", is_text=True)
     assert in_sql(texts, expression=whole) == in_python(texts, read=plain_count)
-    for unit in ("audio_seconds", "passthrough_spend"):
-        scaled = in_python(texts, read=lambda text, unit=unit: scaled_count(unit, count=text))
-        assert in_sql(texts, expression=count_sql("cell", unit=unit, is_text=True)) == scaled
+
+
+@pytest.mark.parametrize("unit", ["audio_seconds", "passthrough_spend"])
+@settings(max_examples=50)
+@given(texts=st.lists(COUNTS, min_size=1, max_size=200))
+def test_a_count_in_fractions_in_sql_is_one_in_python(unit: str, texts: list[str]) -> None:
+    wanted = in_python(texts, read=lambda text: scaled_count(unit, count=text))
+    assert in_sql(texts, expression=count_sql("cell", unit=unit, is_text=True)) == wanted
 
 
 CELLS: dict[str, object] = {

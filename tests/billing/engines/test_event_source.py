@@ -1,4 +1,4 @@
-"""A file whose columns are not understood is refused as a whole, with the column and how to mend it."""
+"""A file whose columns are not understood is refused as a whole, with how to mend it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from billing.engines import csv_lines
 from billing.engines.duckdb_totals import usage_totals
 from billing.engines.event_source import EventFile
 from pricing_rules.document import DocumentError
@@ -27,7 +28,7 @@ def refused(path: Path, *, kind: str) -> str:
 
 
 def table(**changed: pa.Array) -> pa.Table:
-    """One event as Parquet columns, some changed or added; ``dimensions_x`` becomes ``dimensions.x``."""
+    """One event as Parquet columns, some changed or added (``dimensions_x`` for a dimension)."""
     columns = {name: pa.array(["x"]) for name in REQUIRED.split(",")}
     columns["time"] = pa.array([AT], type=pa.timestamp("us", tz="UTC"))
     columns.update({name.replace("dimensions_", "dimensions."): c for name, c in changed.items()})
@@ -169,3 +170,13 @@ def test_text_that_looks_like_sql_stays_text(tmp_path: Path) -> None:
     found = usage_totals(EventFile(path=path, kind="csv"), grid=grid, period=None)
     assert found.totals[0].cell.account == hostile
     assert found.totals[0].cell.dimensions == (("x\"' || 1", "v"),)
+
+
+def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_lines, "_BLOCK_BYTES", 100)
+    path = tmp_path / "events.csv"
+    path.write_bytes(REQUIRED.encode() + b"\n" + b"x" * 201)
+    assert "a line after row 2 is longer than 100 bytes" in refused(path, kind="csv")
+    path.write_bytes(REQUIRED.encode() + b"\n" + b"x" * 200)
+    found = usage_totals(EventFile(path=path, kind="csv"), grid=Grid(), period=None)
+    assert found.verdicts[0].reason == "row 2 has 1 cells where the header has 6"

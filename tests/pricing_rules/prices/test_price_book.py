@@ -152,6 +152,20 @@ WINDOW = {"zone": "UTC", "start_time": "01:00", "end_time": "04:00"}
             "give the second another id",
         ),
         (
+            {
+                "rate_cards": [
+                    card_json(
+                        [
+                            {"unit": "input_tokens", "ladder": LADDER},
+                            {"unit": "audio_seconds", "ladder": LADDER},
+                        ]
+                    )
+                ]
+            },
+            "the ladder in counts audio_seconds and units of another scale in one position; give "
+            "one of them another id",
+        ),
+        (
             {"allowances": [{"id": "a", "units": ["web_searches"], "quantity": 5000}]},
             "allowances[0]: shared allowances are not rated by this version; write plain rates",
         ),

@@ -21,6 +21,7 @@ from pricing_rules.prices.price_book import PriceBook
 from pricing_rules.prices.quote import CompiledCard, QuoteError, QuoteRequest, compile_book
 from pricing_rules.prices.rating import grid_for, rate_totals
 from pricing_rules.usage.leaves import NegativeLeafError, split_leaves
+from pricing_rules.usage.units import UNITS, strict_descendants
 from tests.pricing_rules.prices.made_books import (
     Json,
     book_json,
@@ -183,7 +184,10 @@ NAMES = [
     "audio_seconds",
     "output_audio_seconds",
 ]
+ROOTS = ["input_tokens", "output_tokens", "web_searches", "audio_seconds"]
 WHENS: list[Json] = [
+    {},
+    {},
     {},
     {"region": "eu"},
     {"request_tokens_over": 40},
@@ -197,25 +201,40 @@ WHENS: list[Json] = [
 @st.composite
 def books(draw: st.DrawFn) -> PriceBook:
     """One card with rates and ladders of any kind, of which two units may share one."""
-    shapes = [dump(draw(ladders(id=name))) for name in ("a", "b")]
+    whole = [dump(draw(ladders(id=name))) for name in ("a", "b")]
+    audio = [dump(draw(ladders(id="c", scale=1000)))]
     rates: list[Json] = []
-    for unit in draw(st.lists(st.sampled_from([*NAMES, "requests"]), min_size=1, max_size=7)):
+    roots = draw(st.sampled_from([ROOTS, ROOTS, ROOTS[:2], []]))
+    others = draw(st.lists(st.sampled_from([*NAMES, "requests"]), min_size=1, max_size=5))
+    for unit in [*roots, *others]:
         rate: Json = {"unit": unit, "per": draw(st.sampled_from([1, 3, 1000, 10**6]))}
-        rate["when"] = draw(st.sampled_from(WHENS))
+        rate["when"] = {} if unit in roots and not rates else draw(st.sampled_from(WHENS))
         if any(other["unit"] == unit and other["when"] == rate["when"] for other in rates):
             continue
         if draw(st.integers(0, 2)):
             rate["rate"] = draw(st.sampled_from(["0", "0.3", "2", "12.5", "0.000001"]))
         else:
-            rate["ladder"] = draw(st.sampled_from(shapes))
+            rate["ladder"] = draw(st.sampled_from(whole if UNITS[unit].scale == 1 else audio))
         rates.append(rate)
     value = {**book_json([card_json(rates)]), "dimensions": {"effort": ["high", "low"]}}
     return read_book(value)
 
 
+@st.composite
+def consistent_counts(draw: st.DrawFn) -> dict[str, int]:
+    """Inclusive counts that come from leaves, so that no unit is less than its parts."""
+    leaves = draw(st.dictionaries(st.sampled_from(NAMES), st.integers(0, 60), max_size=6))
+    return {
+        name: count + sum(leaves.get(inner, 0) for inner in strict_descendants(name))
+        for name, count in leaves.items()
+    }
+
+
 @given(
     book=books(),
-    units=st.dictionaries(st.sampled_from(NAMES), st.integers(0, 120), max_size=7),
+    units=consistent_counts()
+    | consistent_counts()
+    | st.dictionaries(st.sampled_from(NAMES), st.integers(0, 120), max_size=7),
     region=st.sampled_from(["", "eu", "us"]),
     dimensions=st.sampled_from([{}, {"effort": "high"}, {"effort": "low", "other": "x"}]),
     size_tokens=st.sampled_from([0, 40, 41, 69, 70, 500]),

@@ -56,6 +56,11 @@ def test_a_rate_under_its_floor_is_a_finding(rate: str, found: list[str]) -> Non
         )
 
 
+def test_a_finding_shows_small_rates_in_plain_digits() -> None:
+    book = made_book(rules=[set_to("0.0000001", when=OUTPUT), NINE])
+    assert "the rate 0.0000001 is under the floor" in book.findings[0].sentence
+
+
 def test_the_lowest_band_is_held_against_the_floor() -> None:
     bands = [{"up_to": 1000, "multiply": "1"}, {"multiply": "0.5"}]
     then = {"action": "ladder", "id": "volume", "bands": bands}
@@ -159,14 +164,17 @@ def test_a_rule_that_does_nothing_is_a_finding() -> None:
 
 
 def test_a_fit_that_charges_a_shape_half_more_than_it_took_is_a_finding() -> None:
-    # 1k/8k at 1,000 output tokens/s takes 8 s, so b of the cover is nearly 1,000 us, and 1k/1k,
-    # which took .5 s, is charged about 1 s
+    # 1k/8k at 1,000 output tokens/s takes 8 s, 8k/1k 1.1111 s: 1000a + 8000b = 8 and
+    # 8000a + 1000b = 1.1111 give a = 14.11 and b = 998.24 us, so 1k/1k is charged 1.01235 s
+    # where it took .5 s: 102 % more
     odd = made_point(
         60, output=1000, shape=Shape(input_tokens=1000, output_tokens=8000), concurrency=8
     )
     book = made_book(measurements=measured((*made_points(), odd)))
     assert finding_ids(book) == ["overcharge:m/standard/h100_sxm"]
-    assert "the cover charges one measured shape 1" in book.findings[0].sentence
+    assert book.findings[0].sentence == (
+        "m/standard on h100_sxm: the cover charges one measured shape 102 % more than it took"
+    )
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,11 @@ def test_an_error_names_the_line_and_the_path() -> None:
             '"r" stands twice; keep one',
         ),
         (
+            policy_document(rules=[made_rule("round_up", then=LADDER)]),
+            "rules[0].id",
+            '"round_up" is the name of a step of its own; rename it',
+        ),
+        (
             policy_document(rules=[made_rule("a", then=LADDER), made_rule("b", then=LADDER)]),
             "rules[1].then.id",
             'the rule "a" has a ladder "l" already; one id is one position',

@@ -52,6 +52,13 @@ def test_a_published_book_carries_its_moment_and_the_digest_of_what_it_says() ->
         load_price_book(tampered, name="book.json")
 
 
+def test_a_candidate_that_was_read_from_a_file_is_published_alike() -> None:
+    read = load_price_book(canonical_json(dump(made_book())), name="candidate.json")
+    assert read.digest is not None
+    book = publish(read, published_at=PUBLISHED_AT, sign_offs=(), previous=None)
+    assert book == first_book()
+
+
 def test_a_book_is_published_once() -> None:
     assert refusal(first_book()) == "candidate: number 1 is published already"
 

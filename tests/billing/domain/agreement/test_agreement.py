@@ -71,8 +71,13 @@ def test_an_agreement_is_read_with_its_defaults() -> None:
         ('"10"', '"100.01"', "19 discounts[0]", "must lie over 0 and up to 100, not 100.01"),
         ('"10"', '"-5"', "21 discounts[0].percent", "must be a plain decimal"),
         ("[output_tokens]", "[tokens]", "27 discounts[1].units[0]", '"tokens" is not a unit'),
-        ("id: batch", "id: launch", "1", "two discounts have one id; give each its own"),
-        ('"10"', '"11"', "1", "discounts launch, batch together exceed 100 percent of one charge"),
+        ("id: batch", "id: launch", "18 discounts", "two discounts have one id; give each its own"),
+        (
+            '"10"',
+            '"11"',
+            "18 discounts",
+            "discounts launch, batch together exceed 100 percent of one charge",
+        ),
     ],
 )
 def test_a_wrong_agreement_is_refused_with_its_line_and_how_to_mend_it(
@@ -118,7 +123,8 @@ def test_a_complete_tax_status_is_accepted(tax: dict[str, str]) -> None:
 
 
 def scoped(percent: str, *, to: dict[str, list[str]]) -> dict[str, Any]:
-    return discount(percent, {"id": "-".join([percent, *sum(to.values(), [])]), **to})
+    names = [name for named in to.values() for name in named]
+    return discount(percent, {"id": "-".join([percent, *names]), **to})
 
 
 @pytest.mark.parametrize(

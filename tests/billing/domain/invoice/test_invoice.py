@@ -1,0 +1,125 @@
+"""The invoice as a document: what is checked when one is read from its JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from billing.domain.invoice.draft import draft_invoice
+from billing.domain.invoice.invoice import Invoice
+from pricing_rules.document import DocumentError, canonical_json, dump, load_json
+from tests.billing.domain.made_charges import (
+    OCTOBER,
+    TAX_19,
+    agreement,
+    band,
+    books,
+    charge,
+    discount,
+    rated,
+    unpriced,
+)
+
+
+def fields() -> dict[str, Any]:
+    """The JSON of an invoice of 3.00, less 10 % = 2.70, with 19 % tax = 0.513, 0.51: 3.21."""
+    agreed = agreement({"discounts": [discount("10")], "tax": TAX_19})
+    found = draft_invoice(
+        rated([charge(band(3_000_000))], left=[unpriced()]),
+        agreement=agreed,
+        books=books(),
+        period=OCTOBER,
+    )
+    return dump(found)
+
+
+def read(document: dict[str, Any]) -> Invoice:
+    return load_json(Invoice, json.dumps(document).encode(), name="invoice.json")
+
+
+def placed(document: dict[str, Any], *, path: list[str | int], value: object) -> dict[str, Any]:
+    """The document with the field at ``path`` replaced."""
+    at: Any = document
+    for part in path[:-1]:
+        at = at[part]
+    at[path[-1]] = value
+    return document
+
+
+def test_it_is_read_back_as_it_was_written() -> None:
+    document = fields()
+    assert canonical_json(dump(read(document))) == canonical_json(document)
+    assert (document["net_minor"], document["tax_minor"], document["total_minor"]) == (270, 51, 321)
+
+
+def test_a_final_invoice_has_a_number_and_a_preview_has_none() -> None:
+    assert read({**fields(), "status": "final", "number": "2026-000042"}).number == "2026-000042"
+    for changes in ({"status": "final"}, {"number": "2026-000042"}):
+        with pytest.raises(DocumentError, match="a final invoice has a number, and a preview has"):
+            read({**fields(), **changes})
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"usage_minor": 301}, "the lines do not add up to usage_minor and discount_minor"),
+        ({"discount_minor": -31}, "the lines do not add up to usage_minor and discount_minor"),
+        # Their sum is right, and each is wrong.
+        ({"usage_minor": 301, "discount_minor": -31}, "do not add up to usage_minor"),
+        ({"net_minor": 271, "total_minor": 322}, "do not add up to the amount that is taxed"),
+        ({"prices_include_tax": True}, "do not add up to the amount that is taxed"),
+        ({"tax_minor": 52}, "net and tax do not add up to the total"),
+        ({"tax_minor": 52, "total_minor": 322}, "the tax categories do not add up to net and tax"),
+        ({"taxes": []}, "the tax categories do not add up to net and tax"),
+        ({"minor_digits": 3}, "minor_digits of USD must be 2, not 3"),
+        ({"currency": "JPY"}, "minor_digits of JPY must be 0, not 2"),
+    ],
+)
+def test_an_invoice_that_does_not_add_up_is_refused(
+    changes: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(DocumentError) as refused:
+        read({**fields(), **changes})
+    assert sentence in refused.value.sentence
+
+
+@pytest.mark.parametrize(
+    "path, value, where, sentence",
+    [
+        (["period", "zone"], "Mars/Base", "period.zone", '"Mars/Base" is not an IANA time zone'),
+        (["period", "end_at"], "2026-10-01T00:00:00Z", "period", "must end after it starts"),
+        (["period", "end_at"], "2026-11-01", "period.end_at", "must be a moment"),
+        (["account"], "a\u202eb", "account", "U+202E"),
+        (["account"], None, "account", "must be a string in quotes"),
+        (["bill_to", "name"], " Acme", "bill_to.name", "must not begin or end with a space"),
+        (["currency"], "XXX", "currency", "is not an ISO 4217 currency"),
+        (["payment_terms_days"], -1, "payment_terms_days", "greater than or equal to 0"),
+        (["lines", 0, "kind"], "fee", "lines[0]", "'usage', 'discount'"),
+        (["lines", 0, "quantity"], -1, "lines[0].quantity", "greater than or equal to 0"),
+        (["lines", 0, "scale"], 0, "lines[0].scale", "greater than or equal to 1"),
+        (["lines", 0, "amount_exact"], 3, "lines[0].amount_exact", "must be a string in quotes"),
+        (["lines", 0, "amount_exact"], "3e0", "lines[0].amount_exact", 'plain decimal or "n/d"'),
+        (["lines", 0, "bands", 0, "quantity"], -1, "lines[0].bands[0].quantity", "or equal to 0"),
+        (["lines", 0, "bands", 0, "per"], 0, "lines[0].bands[0].per", "or equal to 1"),
+        (["lines", 0, "bands", 0, "flat"], "-1", "lines[0].bands[0].flat", "or equal to 0"),
+        (["lines", 1, "percent"], "-10", "lines[1].percent", "must be a plain decimal"),
+        (["lines", 1, "bands"], [], "lines[1].bands", "unknown field"),
+        (["taxes", 0, "category"], "K", "taxes[0].category", "'S', 'Z', 'E', 'AE', 'G' or 'O'"),
+        (["unpriced", 0, "events"], -2, "unpriced[0].events", "greater than or equal to 0"),
+        (["findings"], ["a\nb"], "findings[0]", "U+000A"),
+    ],
+)
+def test_a_wrong_field_is_refused_with_its_path(
+    path: list[str | int], value: object, where: str, sentence: str
+) -> None:
+    with pytest.raises(DocumentError) as refused:
+        read(placed(fields(), path=path, value=value))
+    assert refused.value.where == f"invoice.json {where}"
+    assert sentence in refused.value.sentence
+
+
+def test_a_ratio_is_kept_exactly() -> None:
+    document = placed(fields(), path=["lines", 0, "amount_exact"], value="2/3")
+    assert dump(read(document))["lines"][0]["amount_exact"] == "2/3"

@@ -1,0 +1,130 @@
+"""The grid and totals: one cell for each event, and sums that no order or batching changes.
+
+Invariant: each cut is tried below, at and above.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pricing_rules.usage.totals import (
+    BILLABLE_OUTCOMES,
+    Cell,
+    Grid,
+    UsageTotal,
+    add_totals,
+)
+
+GRID = Grid(instants_at=(100, 200), thresholds_tokens=(10, 50), dimensions=("effort", "project"))
+
+
+@pytest.mark.parametrize(
+    "moment_at, segment_start_at",
+    [(0, 0), (99, 0), (100, 100), (101, 100), (199, 100), (200, 200), (10**15, 200)],
+)
+def test_a_moment_falls_into_the_segment_that_starts_at_or_before_it(
+    moment_at: int, segment_start_at: int
+) -> None:
+    assert GRID.segment_start_at(moment_at) == segment_start_at
+
+
+@pytest.mark.parametrize(
+    "request_tokens, size_class_tokens",
+    [(0, 0), (9, 0), (10, 10), (11, 10), (49, 10), (50, 50), (51, 50)],
+)
+def test_a_request_falls_into_the_class_of_its_size(
+    request_tokens: int, size_class_tokens: int
+) -> None:
+    assert GRID.size_class_tokens(request_tokens) == size_class_tokens
+
+
+def test_a_grid_without_cuts_has_one_cell() -> None:
+    grid = Grid()
+    assert (grid.segment_start_at(5), grid.size_class_tokens(5), grid.kept({"a": "b"})) == (0, 0, ())
+
+
+def test_declared_dimensions_are_kept_in_order_and_others_are_not() -> None:
+    assert GRID.kept({"project": "x", "team": "t", "effort": "high"}) == (
+        ("effort", "high"),
+        ("project", "x"),
+    )
+    assert GRID.kept({"project": "x"}) == (("project", "x"),)
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        {"instants_at": (2, 1)},
+        {"instants_at": (1, 1)},
+        {"thresholds_tokens": (5, 4)},
+        {"dimensions": ("b", "a")},
+    ],
+)
+def test_cuts_are_sorted_and_without_repeats(cuts: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="sorted and without repeats"):
+        Grid(**cuts)
+
+
+def test_what_is_billable_is_a_stated_table() -> None:
+    assert BILLABLE_OUTCOMES == {"completed": True, "cancelled": True, "failed": False}
+
+
+def cell(account: str, *, epoch: int = 0) -> Cell:
+    return Cell(
+        account=account,
+        epoch=epoch,
+        segment_start_at=0,
+        model="m",
+        service_tier="standard",
+        region="",
+        size_class_tokens=0,
+        outcome="completed",
+        dimensions=(),
+    )
+
+
+def test_totals_of_one_cell_are_added_and_zero_leaves_left_out() -> None:
+    parts = [
+        UsageTotal(cell=cell("b"), events=1, leaves={"output_tokens": 1}),
+        UsageTotal(cell=cell("a"), events=2, leaves={"output_tokens": 3, "input_tokens": 4}),
+        UsageTotal(cell=cell("a"), events=5, leaves={"input_tokens": 6, "web_searches": 0}),
+        UsageTotal(cell=cell("a", epoch=1), events=1, leaves={"input_tokens": 1}),
+    ]
+    found = add_totals(parts)
+    assert [(t.cell.account, t.cell.epoch, t.events, dict(t.leaves)) for t in found] == [
+        ("a", 0, 7, {"input_tokens": 10, "output_tokens": 3}),  # 2 + 5; 4 + 6
+        ("a", 1, 1, {"input_tokens": 1}),
+        ("b", 0, 1, {"output_tokens": 1}),
+    ]
+
+
+def test_a_compensating_total_takes_a_leaf_back_to_nothing() -> None:
+    parts = [
+        UsageTotal(cell=cell("a"), events=1, leaves={"input_tokens": 4}),
+        UsageTotal(cell=cell("a"), events=-1, leaves={"input_tokens": -4}),
+    ]
+    assert add_totals(parts) == (UsageTotal(cell=cell("a"), events=0, leaves={}),)
+
+
+TOTALS = st.builds(
+    UsageTotal,
+    cell=st.builds(cell, st.sampled_from("abc"), epoch=st.integers(0, 1)),
+    events=st.integers(1, 10**12),
+    leaves=st.dictionaries(
+        st.sampled_from(["input_tokens", "output_tokens"]), st.integers(0, 10**24)
+    ),
+)
+
+
+@given(totals=st.lists(TOTALS, max_size=8), split=st.integers(0, 8), data=st.data())
+def test_neither_order_nor_batching_changes_a_sum(
+    totals: list[UsageTotal], split: int, data: st.DataObject
+) -> None:
+    whole = add_totals(totals)
+    assert add_totals(data.draw(st.permutations(totals))) == whole
+    assert add_totals([*add_totals(totals[:split]), *add_totals(totals[split:])]) == whole
+    assert sum(t.events for t in whole) == sum(t.events for t in totals)
