@@ -131,9 +131,14 @@ def read_yaml(data: bytes, *, name: str) -> tuple[JsonValue, Mapping[Path, int]]
     DocumentError with the line.
     """
     text = _decode(data, name=name)
+    depth = 0
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             line = cast("yaml.Mark", event.start_mark).line + 1
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:  # at once: the scanner takes quadratic time over open brackets
+                raise DocumentError(f"{name}:{line}", f"is nested deeper than {MAX_DEPTH} levels")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise DocumentError(
                     f"{name}:{line}", "anchors and aliases are not read; write it out"
@@ -149,8 +154,6 @@ def read_yaml(data: bytes, *, name: str) -> tuple[JsonValue, Mapping[Path, int]]
         raise DocumentError(where, f"this is not YAML ({error.problem})") from None
     except yaml.YAMLError as error:
         raise DocumentError(name, f"this is not YAML ({str(error).splitlines()[0]})") from None
-    except RecursionError:
-        raise DocumentError(name, f"is nested deeper than {MAX_DEPTH} levels") from None
     lines: dict[Path, int] = {}
     return _construct(node, (), lines, name=name), lines
 
@@ -257,8 +260,6 @@ def _construct(
         raise DocumentError(name, "the file is empty")
     line = node.start_mark.line + 1
     lines[path] = line
-    if len(path) > MAX_DEPTH:
-        raise DocumentError(f"{name}:{line}", f"is nested deeper than {MAX_DEPTH} levels")
     if isinstance(node, yaml.SequenceNode):
         return [_construct(item, (*path, i), lines, name=name) for i, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):

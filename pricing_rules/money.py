@@ -33,8 +33,7 @@ exponent.
 def parse_rate(text: object) -> Decimal:
     """A rate from its text, or from a Decimal that could be written so; ValueError says what is
     wrong (a float, a sign, an exponent, NaN)."""
-    if isinstance(text, Decimal):
-        text = decimal_text(text)
+    text = _written(text)
     if not isinstance(text, str):
         raise ValueError(f'must be a string in quotes such as "0.25", not {text!r:.40}')
     if not _RATE.match(text):
@@ -44,13 +43,19 @@ def parse_rate(text: object) -> Decimal:
 
 def parse_amount(text: object) -> Decimal:
     """An amount from its text or a Decimal; it may be negative. ValueError says what is wrong."""
-    if isinstance(text, Decimal):
-        text = decimal_text(text)
+    text = _written(text)
     if not isinstance(text, str):
         raise ValueError(f'must be a string in quotes such as "-1.50", not {text!r:.40}')
     if not _AMOUNT.match(text) or (text.startswith("-") and not text.strip("-0.")):
         raise ValueError(f'must be a plain decimal such as "-1.50", not "{text:.40}"')
     return Decimal(text)
+
+
+def _written(value: object) -> object:
+    # A Decimal of a huge exponent stays one, and is refused: written out it has a billion digits.
+    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) <= 60:
+        return decimal_text(value)
+    return value
 
 
 def decimal_text(value: Decimal) -> str:

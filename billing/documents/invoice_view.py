@@ -14,11 +14,11 @@ from fractions import Fraction
 from babel.dates import format_datetime
 
 from billing.domain.agreement.agreement import Party, TaxCategory
+from billing.domain.charging.records import PricedBand
 from billing.domain.invoice.invoice import (
     BilledPeriod,
     DiscountLine,
     Invoice,
-    InvoiceBand,
     TaxLine,
     UsageLine,
 )
@@ -198,7 +198,7 @@ def _line(line: UsageLine | DiscountLine, *, invoice: Invoice) -> View:
 
 def _usage(line: UsageLine, *, invoice: Invoice) -> View:
     only = line.bands[0] if len(line.bands) == 1 else None
-    plain = only if only and not only.when and not only.flat else None
+    plain = only if only and not (only.when or only.flat or any(_terms(only))) else None
     return {
         "note": "",
         "quantity": quantity(line.quantity, scale=line.scale),
@@ -211,7 +211,7 @@ def _usage(line: UsageLine, *, invoice: Invoice) -> View:
     }
 
 
-def _band(band: InvoiceBand, *, line: UsageLine, number: int, invoice: Invoice) -> View:
+def _band(band: PricedBand, *, line: UsageLine, number: int, invoice: Invoice) -> View:
     label = [f"when {band.when}"] if band.when else []
     if not band.when:
         label = [f"Band {number}"] if len(line.bands) > 1 else ["With a flat amount"]
@@ -222,9 +222,17 @@ def _band(band: InvoiceBand, *, line: UsageLine, number: int, invoice: Invoice) 
         "label": ", ".join(label),
         "quantity": quantity(band.quantity, scale=line.scale),
         "rate": rate_text(band.rate),
-        "basis": " ".join(filter(None, [basis_text(band.per), flat])),
+        "basis": " ".join(filter(None, [basis_text(band.per), *_terms(band), flat])),
         "amount": exact_amount(band.amount),
     }
+
+
+def _terms(band: PricedBand) -> Iterator[str]:
+    """Why a band's amount is not its quantity at its rate, where it is not."""
+    if band.whole_packages:
+        yield "(whole packages)"
+    if band.capped:
+        yield "(capped)"
 
 
 def _totals(invoice: Invoice) -> Iterator[View]:

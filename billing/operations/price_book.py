@@ -16,14 +16,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from billing.operations.files import read_file, write_file
-from pricing_rules.cost.factory import load_factory
-from pricing_rules.cost.readers.aiconfigurator import read_silicon_sample
 from pricing_rules.document import DocumentError, bytes_digest, dump, validate
 from pricing_rules.period import moment_text
 from pricing_rules.prices.price_book import BooksInForce, PriceBook, Supersedes, load_price_book
 from pricing_rules.prices.provenance import Finding, InputDocument, SignOff
-from pricing_rules.rules.derivation import derive
-from pricing_rules.rules.policy import load_policy
 from pricing_rules.rules.publication import UNDER_FLOOR, publish
 
 _NUMBER = re.compile("[1-9][0-9]{0,9}")
@@ -73,6 +69,12 @@ def derive_book(
     factory: Path, *, policy: Path, measurements: str, number: int, effective_from: int
 ) -> PriceBook:
     """The candidate of these documents; it names each of them with its digest."""
+    # They bring pandas and SciPy, which those who only read a book need not wait for.
+    from pricing_rules.cost.factory import load_factory
+    from pricing_rules.cost.readers.aiconfigurator import read_silicon_sample
+    from pricing_rules.rules.derivation import derive
+    from pricing_rules.rules.policy import load_policy
+
     factory_data, policy_data = read_file(factory), read_file(policy)
     sample_name, sample = read_measurements(measurements)
     inputs = (

@@ -33,9 +33,20 @@ _FILE_NAMES = {"occurred_at": "time"}
 def read_totals(path: Path, *, grid: Grid, period: Period | None) -> Totals:
     """Usage totals of one file over the cells of ``grid``.
 
-    DocumentError where the file cannot be read as a whole; rows that are no events have a verdict
-    in the result.
+    DocumentError where the file cannot be read as a whole, and where none of its rows is an event;
+    else rows that are no events have a verdict in the result.
     """
+    totals = _totals(path, grid=grid, period=period)
+    if totals.received and not totals.accepted:
+        raise DocumentError(
+            path.name,
+            f"holds no usage event: all {totals.received:,} rows are refused, the first because "
+            f"{totals.verdicts[0].reason}",
+        )
+    return totals
+
+
+def _totals(path: Path, *, grid: Grid, period: Period | None) -> Totals:
     kind = READ_AS.get(path.suffix.lower())
     if kind is None:
         endings = ", ".join(READ_AS)
@@ -45,12 +56,16 @@ def read_totals(path: Path, *, grid: Grid, period: Period | None) -> Totals:
     if kind == "CloudEvents":
         table, rejected = read_cloud_events(read_file(path), name=path.name)
         return usage_totals(EventTable(table=table, rejected=rejected), grid=grid, period=period)
-    if not path.is_file():
-        raise DocumentError(str(path), "cannot be read (no such file)")
-    if path.stat().st_size == 0:
-        raise DocumentError(str(path), "the file is empty")
-    file = EventFile(path=path, kind="csv" if kind == "csv" else "parquet")
-    return usage_totals(file, grid=grid, period=period)
+    try:
+        if not path.is_file():
+            raise DocumentError(str(path), "cannot be read (no such file)")
+        if path.stat().st_size == 0:
+            raise DocumentError(str(path), "the file is empty")
+        file = EventFile(path=path, kind="csv" if kind == "csv" else "parquet")
+        return usage_totals(file, grid=grid, period=period)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DocumentError(str(path), f"cannot be read ({reason})") from None
 
 
 def write_events(table: pa.Table, *, path: Path) -> None:

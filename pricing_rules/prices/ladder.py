@@ -15,7 +15,7 @@ How the five kinds differ, with q units inside a band of rate r per p:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -172,7 +172,8 @@ class Step:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BandCharge:
     """What one band charges: ``quantity`` (natural units) at ``rate`` per ``per``, and the exact
-    amount, which includes ``flat``.
+    amount, which includes ``flat``. ``whole_packages`` and ``capped`` say why the amount may differ
+    from quantity * rate / per + flat.
     """
 
     quantity: Fraction
@@ -180,6 +181,8 @@ class BandCharge:
     per: int
     flat: Fraction
     amount: Fraction
+    whole_packages: bool
+    capped: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,10 +269,17 @@ class Rungs:
         for step, inside in parts:
             flat = Fraction(step.flat) if quantity > 0 or self.flat_at_zero else Fraction(0)
             amount = self._packages(inside, step.per) * Fraction(step.rate) + flat
-            if step.cap is not None:
-                amount = min(amount, Fraction(step.cap))
+            capped = step.cap is not None and amount > step.cap
             charged.append(
-                BandCharge(quantity=inside, rate=step.rate, per=step.per, flat=flat, amount=amount)
+                BandCharge(
+                    quantity=inside,
+                    rate=step.rate,
+                    per=step.per,
+                    flat=flat,
+                    amount=Fraction(step.cap or 0) if capped else amount,
+                    whole_packages=self.packages is not None,
+                    capped=capped,
+                )
             )
         return tuple(charged)
 
@@ -285,19 +295,16 @@ def _difference(
 ) -> tuple[BandCharge, ...]:
     shared = min(len(after), len(before))
     changed = [
-        BandCharge(
+        replace(
+            new,
             quantity=new.quantity - old.quantity,
-            rate=new.rate,
-            per=new.per,
             flat=new.flat - old.flat,
             amount=new.amount - old.amount,
         )
         for new, old in zip(after, before, strict=False)
     ]
     left = [
-        BandCharge(
-            quantity=-old.quantity, rate=old.rate, per=old.per, flat=-old.flat, amount=-old.amount
-        )
+        replace(old, quantity=-old.quantity, flat=-old.flat, amount=-old.amount)
         for old in before[shared:]
     ]
     return (*changed, *after[shared:], *left)

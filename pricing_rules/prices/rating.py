@@ -36,6 +36,8 @@ class ChargeBand:
     per: int
     flat: Fraction
     amount: Fraction
+    whole_packages: bool = False
+    capped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,4 +343,6 @@ def _bands_of(
             per=part.per,
             flat=part.flat,
             amount=part.amount,
+            whole_packages=part.whole_packages,
+            capped=part.capped,
         )

@@ -44,7 +44,11 @@ IMPURE_NAMES = {"uuid1", "uuid4"}
 
 IMPURE_METHODS = {"open", "read_bytes", "read_text", "write_bytes", "write_text"}
 
-ROUNDING_SITES: dict[str, str] = {}
+ROUNDING_SITES: dict[str, str] = {
+    "billing/domain/tax/tax.py::round_amount": "the amount of a tax category",
+    "billing/domain/tax/tax.py::tax_on_net": "the tax on a rounded net",
+    "billing/domain/tax/tax.py::tax_in_gross": "the tax in a rounded gross",
+}
 """Where ``round_half_away`` may be called: "path::function" -> which of the roundings."""
 
 

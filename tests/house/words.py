@@ -64,6 +64,7 @@ WORDS_ALLOWED: dict[str, str] = {}
 
 MOMENTS = {"MomentText"}
 MOMENTS_ALLOWED = {
+    "at": "the word of quote requests",
     "as_of": "the instant at which what is known was fixed",
     "effective_from": "the word of the design",
     "effective_until": "the end that belongs to effective_from",

@@ -6,14 +6,19 @@ a reader can change one of them and run that step again.
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import dataclass
+from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 
 import click
+import pyarrow as pa
 
 from billing.cli.demo.generated_usage import generated_trace
-from billing.cli.output import print_table
+from billing.cli.output import print_refused, print_table
 from billing.documents import render_invoice
+from billing.domain.agreement.agreement import Agreement
 from billing.domain.charging.report import RatingReport
 from billing.intake.azure_trace import Assignment, read_azure_trace
 from billing.operations.files import read_file, write_file
@@ -27,11 +32,12 @@ from billing.operations.price_book import (
 )
 from billing.operations.rating import rate
 from billing.operations.usage import write_events
-from pricing_rules.document import DocumentError, canonical_json, dump
-from pricing_rules.money import exact_text, scaled_text
-from pricing_rules.period import MICROSECONDS, moment_text, parse_moment
+from pricing_rules.document import DocumentError, canonical_json, dump, load_yaml
+from pricing_rules.money import exact_text
+from pricing_rules.period import MICROSECONDS, moment_text, parse_moment, parse_period
 from pricing_rules.prices.explain import Step, plain
 from pricing_rules.prices.price_book import PriceBook
+from pricing_rules.usage.event_columns import Verdict
 
 ASSIGNMENT = Assignment(
     accounts=(("acme", 5), ("globex", 3), ("initech", 2)),
@@ -44,6 +50,17 @@ DOCUMENTS = ("factory.yaml", "policy.yaml", "acme.yaml", "globex.yaml", "initech
 DAYS_US = 24 * 3600 * MICROSECONDS
 GENERATED_EVENTS = 20_000
 SEED = 20261125
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """A trace: its file as read or generated, its requests as events, and the refused rows."""
+
+    path: Path
+    data: bytes
+    told: str
+    table: pa.Table
+    refused: tuple[Verdict, ...]
 
 
 @click.command("demo")
@@ -71,33 +88,56 @@ SEED = 20261125
     show_default=True,
     help="The folder in which every document of the demo is left.",
 )
-def command(*, usage: Path | None, starting_at: str, measurements: str, out: Path) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context, *, usage: Path | None, starting_at: str, measurements: str, out: Path
+) -> None:
     """From measured hardware to a price book, and from usage to explained invoices.
 
     Example: tokenworks demo --usage AzureLLMInferenceTrace_conv_2023.csv
     """
     try:
         starts_at = parse_moment(starting_at)
+        period = parse_period(
+            f"{moment_text(starts_at)}/{moment_text(starts_at + 31 * DAYS_US)}", zone="UTC"
+        )
     except ValueError as error:
         raise DocumentError("--starting-at", str(error)) from None
-    for name in DOCUMENTS:
-        found = resources.files("billing.cli.demo").joinpath(name)
-        write_file(out / name, data=found.read_bytes())
+    documents = {
+        name: resources.files("billing.cli.demo").joinpath(name).read_bytes() for name in DOCUMENTS
+    }
+    for account, _ in ASSIGNMENT.accounts:
+        name = f"{account}.yaml"
+        agreed_at = load_yaml(Agreement, documents[name], name=name).effective_from
+        if starts_at < agreed_at:
+            raise DocumentError(
+                "--starting-at",
+                f"must not lie before {moment_text(agreed_at)}, when {account} has an agreement",
+            )
+    requests = _requests(usage, out=out, starts_at=starts_at)
+    for name, data in documents.items():
+        write_file(out / name, data=data)
     book = _prices(out, measurements=measurements, effective_from=starts_at)
-    _usage(out, usage=usage, starts_at=starts_at)
+    _usage(out, requests=requests)
     _charges(out)
-    period = f"{moment_text(starts_at)}/{moment_text(starts_at + 31 * DAYS_US)}"
-    _invoices(out, period=period)
+    _invoices(out, period=period.text())
     click.echo(f"\nEvery document is in {out}/; book {book.number} is {book.digest}.")
-    click.echo("Change policy.yaml there and run any of the commands above again.")
+    click.echo(
+        "Change policy.yaml there, and run any of the commands above again; a book that is "
+        "published is never overwritten, so give the next one another name."
+    )
+    refused = [(verdict.row, verdict.reason) for verdict in requests.refused]
+    print_refused(requests.path.name, refused=refused)
+    ctx.exit(1 if refused else 0)
 
 
 def _prices(out: Path, *, measurements: str, effective_from: int) -> PriceBook:
+    at = shlex.quote(str(out))
     _heading(
         "1. Measured hardware -> unit cost -> floor -> rules -> price book",
-        command=f"price derive --factory {out}/factory.yaml --policy {out}/policy.yaml "
-        f"--measurements {measurements} --number 1 "
-        f"--effective-from {moment_text(effective_from)} --out {out}/candidate.json",
+        command=f"price derive --factory {at}/factory.yaml --policy {at}/policy.yaml "
+        f"--measurements {shlex.quote(measurements)} --number 1 "
+        f"--effective-from {moment_text(effective_from)} --out {at}/candidate.json",
     )
     candidate = derive_book(
         out / "factory.yaml",
@@ -119,9 +159,15 @@ def _prices(out: Path, *, measurements: str, effective_from: int) -> PriceBook:
         SignOffPattern(pattern=f"{kind}:*", by="demo", reason="seen in the demo", ends_at=None)
         for kind in kinds
     ]
+    published_at = effective_from - DAYS_US
+    signed = (shlex.quote(f"{one.pattern}={one.reason}") for one in patterns)
+    _command(
+        f"price publish {at}/candidate.json --published-at {moment_text(published_at)} --by demo "
+        f"{' '.join(f'--sign-off {text}' for text in signed)} --out {at}/book-1.json"
+    )
     published = publish_book(
         out / "candidate.json",
-        published_at=effective_from - DAYS_US,
+        published_at=published_at,
         patterns=patterns,
         previous=None,
         supersedes=None,
@@ -147,7 +193,8 @@ def _show_hardware(book: PriceBook) -> None:
         if card.cost is not None and card.service_tier == "standard"
         for one in card.cost.hardware
     ]
-    print_table(rows, columns=tuple(rows[0]), title="What a token takes at 50 tokens/s per user")
+    if rows:
+        print_table(rows, columns=tuple(rows[0]), title="What a token takes at 50 tokens/s a user")
 
 
 def _show_rates(book: PriceBook) -> None:
@@ -171,27 +218,36 @@ def _show_rates(book: PriceBook) -> None:
     print_table(rows, columns=tuple(rows[0]), title="Floors and rates, USD per million")
 
 
-def _usage(out: Path, *, usage: Path | None, starts_at: int) -> None:
+def _requests(usage: Path | None, *, out: Path, starts_at: int) -> Requests:
+    """The requests of the trace, read whole before anything is written."""
     if usage is None:
-        trace = out / "trace.csv"
-        write_file(trace, data=generated_trace(seed=SEED, events=GENERATED_EVENTS))
+        path, data = out / "trace.csv", generated_trace(seed=SEED, events=GENERATED_EVENTS)
         told = f"generated, seed {SEED}, with the means of the Azure traces of 2023"
     else:
-        trace, told = usage, "an Azure LLM inference trace"
-    data = read_file(trace)
-    table, verdicts = read_azure_trace(
-        data, name=trace.name, starting_at=starts_at, assignment=ASSIGNMENT
+        path, data, told = usage, read_file(usage), "an Azure LLM inference trace"
+    table, refused = read_azure_trace(
+        data, name=path.name, starting_at=starts_at, assignment=ASSIGNMENT
     )
-    write_events(table, path=out / "usage.parquet")
+    return Requests(path=path, data=data, told=told, table=table, refused=refused)
+
+
+def _usage(out: Path, *, requests: Requests) -> None:
+    if requests.path.parent == out:
+        write_file(requests.path, data=requests.data)
+    write_events(requests.table, path=out / "usage.parquet")
     _heading("2. Usage", command="")
-    click.echo(f"{trace} ({told}): {table.num_rows:,} events, {len(verdicts)} rows refused")
+    click.echo(
+        f"{requests.path} ({requests.told}): {requests.table.num_rows:,} events, "
+        f"{len(requests.refused)} rows refused"
+    )
     click.echo(f"accounts, models and service tiers are assigned by a hash; {out}/usage.parquet")
 
 
 def _charges(out: Path) -> None:
+    at = shlex.quote(str(out))
     _heading(
         "3. Usage totals x price book -> exact charges",
-        command=f"rate --price-book {out}/book-1.json --usage {out}/usage.parquet --format json",
+        command=f"rate --price-book {at}/book-1.json --usage {at}/usage.parquet --format json",
     )
     report = rate(out / "usage.parquet", price_books=[out / "book-1.json"], period=None)
     write_file(out / "rating.json", data=canonical_json(dump(report)) + b"\n")
@@ -215,12 +271,13 @@ def _show_charges(report: RatingReport) -> None:
 
 
 def _invoices(out: Path, *, period: str) -> None:
+    at = shlex.quote(str(out))
+    inputs = f"--price-book {at}/book-1.json --usage {at}/usage.parquet --period {period}"
     _heading(
         "4. Charges -> invoices",
-        command=f"invoice preview --agreement {out}/acme.yaml --price-book {out}/book-1.json "
-        f"--usage {out}/usage.parquet --period {period} --pdf {out}/acme.pdf",
+        command=f"invoice preview --agreement {at}/acme.yaml {inputs} --pdf {at}/acme.pdf",
     )
-    walk: Step | None = None
+    walks: dict[str, Step] = {}
     for account, _ in ASSIGNMENT.accounts:
         preview = preview_invoice(
             out / f"{account}.yaml",
@@ -231,20 +288,20 @@ def _invoices(out: Path, *, period: str) -> None:
         invoice = preview.invoice
         write_file(out / f"{account}.pdf", data=render_invoice(invoice))
         write_file(out / f"{account}.json", data=canonical_json(dump(invoice)) + b"\n")
-        total = scaled_text(invoice.total_minor, digits=invoice.minor_digits)
+        total = f"{Decimal(invoice.total_minor).scaleb(-invoice.minor_digits):f}"
         click.echo(
             f"{account}: {len(invoice.lines)} lines, total {total} {invoice.currency}, "
             f"{len(invoice.findings)} findings; {out}/{account}.pdf"
         )
         for finding in invoice.findings[:2]:
             click.echo(f"  finding: {finding}")
-        walk = walk or preview.explain(1)
-    _heading(
-        "5. Line 1 of acme, walked back to the rows that it was measured in",
-        command=f"invoice preview --agreement {out}/acme.yaml --price-book {out}/book-1.json "
-        f"--usage {out}/usage.parquet --period {period} --explain 1",
-    )
-    if walk is not None:
+        if invoice.lines:
+            walks[account] = preview.explain(1)
+    for account, walk in list(walks.items())[:1]:
+        _heading(
+            f"5. Line 1 of {account}, walked back to the rows that it was measured in",
+            command=f"invoice preview --agreement {at}/{account}.yaml {inputs} --explain 1",
+        )
         _show_first_branch(walk)
 
 
@@ -272,4 +329,8 @@ def _depth(step: Step) -> int:
 def _heading(title: str, *, command: str) -> None:
     click.echo(f"\n== {title}")
     if command:
-        click.echo(f"$ tokenworks {command}")
+        _command(command)
+
+
+def _command(command: str) -> None:
+    click.echo(f"$ tokenworks {command}")

@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from billing.domain.invoice.invoice import (
+from billing.domain.charging.records import (
     BookUsed,
     Count,
     ExactText,
-    InvoiceBand,
+    PricedBand,
     Scale,
     UnpricedUsage,
 )
@@ -73,7 +73,7 @@ class RefusedRow(Document):
 
 
 class RatedCharge(Document):
-    """What is owed for one unit of one model in one service tier; see ``InvoiceBand``."""
+    """What is owed for one unit of one model in one service tier; see ``PricedBand``."""
 
     model: Name
     service_tier: Name
@@ -81,7 +81,7 @@ class RatedCharge(Document):
     quantity: Count
     scale: Scale
     amount: ExactText
-    bands: tuple[InvoiceBand, ...]
+    bands: tuple[PricedBand, ...]
 
 
 class RatedAccount(Document):
@@ -150,7 +150,7 @@ def _account(rating: Rating, *, account: str) -> RatedAccount:
                 quantity=charge.quantity,
                 scale=UNITS[charge.unit].scale,
                 amount=charge.amount,
-                bands=tuple(InvoiceBand.of(band) for band in charge.bands),
+                bands=tuple(PricedBand.of(band) for band in charge.bands),
             )
             for charge in own.charges
         ),

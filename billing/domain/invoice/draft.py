@@ -10,14 +10,12 @@ from fractions import Fraction
 
 from billing.domain.agreement.agreement import Agreement
 from billing.domain.charging.discounts import Discounted, apply_discounts, rates_under_floor
+from billing.domain.charging.records import BookUsed, PricedBand, UnpricedUsage
 from billing.domain.invoice.invoice import (
     BilledPeriod,
-    BookUsed,
     DiscountLine,
     Invoice,
-    InvoiceBand,
     TaxLine,
-    UnpricedUsage,
     UsageLine,
 )
 from billing.domain.tax.tax import round_amount, tax_in_gross, tax_on_net
@@ -138,7 +136,7 @@ def _usage_line(charge: Charge, *, line: int, minor: int) -> UsageLine:
         unit=charge.unit,
         quantity=charge.quantity,
         scale=UNITS[charge.unit].scale,
-        bands=tuple(InvoiceBand.of(band) for band in charge.bands),
+        bands=tuple(PricedBand.of(band) for band in charge.bands),
         amount_exact=charge.amount,
         amount_minor=minor,
     )

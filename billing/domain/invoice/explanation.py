@@ -5,9 +5,8 @@ Invariant: the walk ends in files and rows, or says why there are none.
 
 from __future__ import annotations
 
-from fractions import Fraction
-
-from billing.domain.invoice.invoice import DiscountLine, Invoice, InvoiceBand, UsageLine
+from billing.domain.charging.records import PricedBand
+from billing.domain.invoice.invoice import DiscountLine, Invoice, UsageLine
 from pricing_rules.document import DocumentError
 from pricing_rules.money import exact_text
 from pricing_rules.prices.explain import Step, explain_rate, plain
@@ -42,7 +41,7 @@ def explain_line(invoice: Invoice, *, line: int, books: BooksInForce) -> Step:
     )
 
 
-def _band(line: UsageLine, *, band: InvoiceBand, books: BooksInForce) -> Step:
+def _band(line: UsageLine, *, band: PricedBand, books: BooksInForce) -> Step:
     book = next(book for book in books.books if book.number == band.book_number)
     card = book.card(model=line.model, service_tier=line.service_tier)
     if card is None:
@@ -51,7 +50,7 @@ def _band(line: UsageLine, *, band: InvoiceBand, books: BooksInForce) -> Step:
     return Step(
         kind="charge",
         sentence=f"{band.quantity:,} x {plain(band.rate)} / {band.per:,}"
-        f"{_scale(line)}{_flat(band)}{_otherwise(line, band=band)} = {exact_text(band.amount)}",
+        f"{_scale(line)}{_flat(band)}{_otherwise(band)} = {exact_text(band.amount)}",
         rests_on=(_book(book, entry=entry), explain_rate(book, card=card, entry=entry)),
     )
 
@@ -60,15 +59,13 @@ def _scale(line: UsageLine) -> str:
     return f" / {line.scale:,} (steps of 1/{line.scale:,})" if line.scale > 1 else ""
 
 
-def _flat(band: InvoiceBand) -> str:
+def _flat(band: PricedBand) -> str:
     return f" + {exact_text(band.flat)} flat" if band.flat else ""
 
 
-def _otherwise(line: UsageLine, *, band: InvoiceBand) -> str:
-    # The band does not record that its ladder sells whole packages or caps what it charges; that it
-    # does shows in the amount.
-    plainly = Fraction(band.rate) * Fraction(band.quantity, band.per * line.scale) + band.flat
-    return "" if plainly == band.amount else ", in whole packages or up to a cap,"
+def _otherwise(band: PricedBand) -> str:
+    packages = ", in whole packages," if band.whole_packages else ""
+    return packages + (", up to its cap," if band.capped else "")
 
 
 def _book(book: PriceBook, *, entry: RateEntry) -> Step:

@@ -6,38 +6,22 @@ a reader needs to recompute every figure.
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from billing.domain.agreement.agreement import Party, TaxCategory, ZoneName
-from pricing_rules.document import Document, DocumentError, Name, Text
-from pricing_rules.money import CurrencyCode, RateText, currency, exact_text, parse_exact
+from billing.domain.charging.records import (
+    BookUsed,
+    Count,
+    ExactText,
+    PricedBand,
+    Scale,
+    UnpricedUsage,
+)
+from pricing_rules.document import Document, Name, Text
+from pricing_rules.money import CurrencyCode, RateText, currency
 from pricing_rules.period import MomentText
-from pricing_rules.prices.price_book import PriceBook
-from pricing_rules.prices.rating import ChargeBand, Unpriced
-from pricing_rules.usage.units import UNITS
-
-
-def _exact(value: object) -> Fraction:
-    if isinstance(value, Fraction):
-        return value
-    if not isinstance(value, str):
-        raise ValueError(f'must be a string in quotes such as "1.25" or "1/3", not {value!r:.40}')
-    return parse_exact(value)
-
-
-ExactText = Annotated[
-    Fraction,
-    BeforeValidator(_exact),
-    PlainSerializer(exact_text, return_type=str),
-    WithJsonSchema({"type": "string"}),
-]
-"""A Fraction that is a string in JSON: a decimal where it terminates, else ``n/d``."""
-
-Count = Annotated[int, Field(ge=0)]
-Scale = Annotated[int, Field(ge=1)]
 
 
 class BilledPeriod(Document):
@@ -54,50 +38,6 @@ class BilledPeriod(Document):
         return self
 
 
-class BookUsed(Document):
-    """A price book that rates of this invoice come from."""
-
-    series: Name
-    number: int
-    digest: Name
-
-    @classmethod
-    def of(cls, book: PriceBook) -> BookUsed:
-        """A book as a record. DocumentError for one without a digest: nobody could say which book
-        it was.
-        """
-        if book.digest is None:
-            raise DocumentError(
-                f"price book {book.number}", "has no digest; publish it, or load it from its file"
-            )
-        return cls(series=book.series, number=book.number, digest=book.digest)
-
-
-class InvoiceBand(Document):
-    """A part of a line at one rate: exact ``amount``, which includes ``flat``."""
-
-    book_number: int
-    when: Text | Literal[""]
-    quantity: Count
-    rate: RateText
-    per: Annotated[int, Field(ge=1)]
-    flat: Annotated[ExactText, Field(ge=0)]
-    amount: ExactText
-
-    @classmethod
-    def of(cls, band: ChargeBand) -> InvoiceBand:
-        """The band of a charge as a record."""
-        return cls(
-            book_number=band.book_number,
-            when=band.when,
-            quantity=band.quantity,
-            rate=band.rate,
-            per=band.per,
-            flat=band.flat,
-            amount=band.amount,
-        )
-
-
 class UsageLine(Document):
     """One unit of one model in one service tier; ``quantity`` counts steps of 1/``scale``."""
 
@@ -109,7 +49,7 @@ class UsageLine(Document):
     unit: Name
     quantity: Count
     scale: Scale
-    bands: tuple[InvoiceBand, ...]
+    bands: tuple[PricedBand, ...]
     amount_exact: ExactText
     amount_minor: int
 
@@ -138,33 +78,6 @@ class TaxLine(Document):
     net_minor: int
     tax_minor: int
     note: Text | None = None
-
-
-class UnpricedUsage(Document):
-    """Usage without a rate: it is in no total, and blocks finalizing until it is priced or
-    waived.
-    """
-
-    model: Name
-    service_tier: Name
-    unit: Name
-    quantity: Count
-    scale: Scale
-    events: Count
-    reason: Text
-
-    @classmethod
-    def of(cls, usage: Unpriced) -> UnpricedUsage:
-        """Unpriced usage as a record."""
-        return cls(
-            model=usage.model,
-            service_tier=usage.service_tier,
-            unit=usage.unit,
-            quantity=usage.quantity,
-            scale=UNITS[usage.unit].scale,
-            events=usage.events,
-            reason=usage.reason,
-        )
 
 
 class Invoice(Document):

@@ -74,6 +74,15 @@ def books(changes: Mapping[str, Any] | None = None) -> BooksInForce:
     return BooksInForce(books=(book(changes),))
 
 
+COST: Fields = {
+    "pool": "p",
+    "promise": "any",
+    "reference_input_tokens": 1000,
+    "reference_output_tokens": 1000,
+    "hardware": [],
+}
+
+
 def floored(floor: str, *, unit: str = "output_tokens", rate: str = "1") -> BooksInForce:
     """A price book whose one rate (per million) has a floor."""
     floors = {

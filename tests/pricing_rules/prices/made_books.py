@@ -23,7 +23,9 @@ Json = dict[str, Any]
 OCTOBER = "2026-10-01T00:00:00Z"
 
 
-def ladder(kind: str, *, bands: Sequence[Json], settings: Mapping[str, Any] | None = None) -> Ladder:
+def ladder(
+    kind: str, *, bands: Sequence[Json], settings: Mapping[str, Any] | None = None
+) -> Ladder:
     """A ladder named "l" with these bands and settings."""
     value = {"id": "l", "kind": kind, "bands": bands, **(settings or {})}
     return load_json(Ladder, json.dumps(value).encode(), name="ladder")

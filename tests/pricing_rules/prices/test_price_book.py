@@ -100,7 +100,10 @@ WINDOW = {"zone": "UTC", "start_time": "01:00", "end_time": "04:00"}
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        ({"schema": "tokenworks.price-book/2"}, "schema: input should be 'tokenworks.price-book/1'"),
+        (
+            {"schema": "tokenworks.price-book/2"},
+            "schema: input should be 'tokenworks.price-book/1'",
+        ),
         ({"number": 0}, "number: input should be greater than or equal to 1, not 0"),
         ({"number": "1"}, 'number: must be a whole number, not "1"'),
         ({"currency": "usd"}, 'currency: "usd" is not an ISO 4217 currency; write a code such as'),
@@ -349,9 +352,7 @@ OCTOBER, NOVEMBER = "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"
 
 
 def test_the_book_in_force_changes_at_the_instant() -> None:
-    books = in_force(
-        numbered(2, effective_from=NOVEMBER), numbered(1, effective_from=OCTOBER)
-    )
+    books = in_force(numbered(2, effective_from=NOVEMBER), numbered(1, effective_from=OCTOBER))
     at = parse_moment(NOVEMBER)
     found = [books.at(moment_at) for moment_at in (at - 1, at, at + 1)]
     assert [book and book.number for book in found] == [1, 2, 2]

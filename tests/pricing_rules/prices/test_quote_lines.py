@@ -97,7 +97,10 @@ def test_an_escaped_character_is_read_by_the_strict_reader_to_the_same_amount() 
         ({"service_tier": "batch"}, "book 1 has no rate card of m:free in batch"),
         ({"model": ""}, 'line model: string should have at least 1 character, not ""'),
         ({"model": "x" * 201}, "line model: string should have at most 200 characters, not"),
-        ({"model": "m\u202e"}, "line model: must not hold the control or invisible character U+202E"),
+        (
+            {"model": "m\u202e"},
+            "line model: must not hold the control or invisible character U+202E",
+        ),
         ({"model": "m\x00"}, "line model: must not hold the control or invisible character U+0000"),
         ({"model": 5}, "line model: must be a string in quotes, not 5"),
         ({"region": " eu"}, "line region: must not begin or end with a space (and 1 more)"),
@@ -168,7 +171,10 @@ def test_anything_else_is_no_count(count: str) -> None:
         (b"\xff{}", "line:1: byte 0 is not UTF-8; save the file as UTF-8"),
         (b"\xef\xbb\xbf{}", "line: begins with a byte order mark"),
         ("{}".encode("utf-16"), "line:1: byte 0 is not UTF-8; save the file as UTF-8"),
-        (b'{"model":"m","model":"m"}', 'line: the key "model" stands twice in one object; keep one'),
+        (
+            b'{"model":"m","model":"m"}',
+            'line: the key "model" stands twice in one object; keep one',
+        ),
         (b"[" * 100_000, "line: is nested deeper than 64 levels"),
         (b'{"a":' * 100_000, "line: is nested deeper than 64 levels"),
         (b'{"model":"\\ud800"}', "line: holds a lone surrogate, which no text can hold"),
@@ -212,11 +218,13 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     | st.floats()
     | st.text(max_size=4)
     | st.sampled_from(["m:free", "standard", "eu:west", "2026-10-05T00:00:00Z", "2.5", "c:d"]),
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(
-        st.sampled_from(["input_tokens", "output_tokens", "audio_seconds", "a:b", "p"]),
-        inner,
-        max_size=3,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["input_tokens", "output_tokens", "audio_seconds", "a:b", "p"]),
+            inner,
+            max_size=3,
+        )
     ),
     max_leaves=4,
 )

@@ -59,9 +59,7 @@ def tiered_book(number: int, *, rates: tuple[str, str], effective_from: str) -> 
     """A graduated ladder over input tokens, bound 10M, at two rates per million."""
     bands = [{"up_to": 10 * MTOK, "rate": rates[0]}, {"rate": rates[1]}]
     rate = {"unit": "input_tokens", "ladder": {"id": "in", "kind": "graduated", "bands": bands}}
-    return read_book(
-        book_json([card_json([rate])], number=number, effective_from=effective_from)
-    )
+    return read_book(book_json([card_json([rate])], number=number, effective_from=effective_from))
 
 
 BEFORE = tiered_book(1, rates=("2", "1"), effective_from=OCTOBER)

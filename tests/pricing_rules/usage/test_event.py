@@ -124,7 +124,20 @@ def test_data_that_cannot_be_meant_is_refused(changes: dict[str, Any], sentence:
 # Faults 49, 99 and 100: texts that are no id.
 @pytest.mark.parametrize(
     "text",
-    ["", "x" * 201, "a\x00b", "a\nb", "a\u202eb", "a\u200bb", "\ufeffa", " a", "a ", "a\x7f", 5, None],
+    [
+        "",
+        "x" * 201,
+        "a\x00b",
+        "a\nb",
+        "a\u202eb",
+        "a\u200bb",
+        "\ufeffa",
+        " a",
+        "a ",
+        "a\x7f",
+        5,
+        None,
+    ],
 )
 def test_what_is_no_name_is_refused(text: Any) -> None:
     assert refused({**EVENT, "id": text}).startswith("event id: ")
@@ -143,7 +156,10 @@ def test_a_key_that_stands_twice_is_refused() -> None:
 
 
 def test_a_lone_surrogate_is_refused() -> None:
-    assert refused({**EVENT, "id": "\ud800"}) == "event: holds a lone surrogate, which no text can hold"
+    assert (
+        refused({**EVENT, "id": "\ud800"})
+        == "event: holds a lone surrogate, which no text can hold"
+    )
 
 
 def test_counts_are_read_without_an_event_too() -> None:

@@ -104,9 +104,7 @@ def test_the_most_specific_units_are_split_first() -> None:
     leaves=st.dictionaries(st.sampled_from(REPORTED_UNITS), st.integers(0, 10**12), max_size=12),
     data=st.data(),
 )
-def test_splitting_is_the_inverse_of_adding_up(
-    leaves: dict[str, int], data: st.DataObject
-) -> None:
+def test_splitting_is_the_inverse_of_adding_up(leaves: dict[str, int], data: st.DataObject) -> None:
     order = data.draw(st.permutations([*leaves]))
     counts = {
         name: leaves[name] + sum(leaves.get(part, 0) for part in strict_descendants(name))

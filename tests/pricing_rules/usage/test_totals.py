@@ -44,7 +44,11 @@ def test_a_request_falls_into_the_class_of_its_size(
 
 def test_a_grid_without_cuts_has_one_cell() -> None:
     grid = Grid()
-    assert (grid.segment_start_at(5), grid.size_class_tokens(5), grid.kept({"a": "b"})) == (0, 0, ())
+    assert (grid.segment_start_at(5), grid.size_class_tokens(5), grid.kept({"a": "b"})) == (
+        0,
+        0,
+        (),
+    )
 
 
 def test_declared_dimensions_are_kept_in_order_and_others_are_not() -> None:

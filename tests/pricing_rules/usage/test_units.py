@@ -163,9 +163,7 @@ def test_two_nearest_ancestors_are_ambiguous() -> None:
     )
 
 
-@given(
-    leaf=st.sampled_from(REPORTED_UNITS), priced=st.frozensets(st.sampled_from(REPORTED_UNITS))
-)
+@given(leaf=st.sampled_from(REPORTED_UNITS), priced=st.frozensets(st.sampled_from(REPORTED_UNITS)))
 def test_the_nearest_contains_the_leaf_and_nothing_priced_lies_between(
     leaf: str, priced: frozenset[str]
 ) -> None:

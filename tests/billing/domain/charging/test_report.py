@@ -68,6 +68,8 @@ def test_each_account_is_rounded_alone_and_the_total_is_their_sum() -> None:
             "per": 1_000_000,
             "flat": "1",
             "amount": "2.5",
+            "whole_packages": False,
+            "capped": False,
         }
     ]
     assert written["accounts"][2]["unpriced"] == [

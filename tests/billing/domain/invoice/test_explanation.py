@@ -108,11 +108,11 @@ def test_a_charge_shows_its_steps_and_the_condition_of_its_rate() -> None:
     [
         ("graduated", {"rate": "2", "flat": "5"}, "11 x 2 / 10 + 5 flat = 7.2"),
         # 11 are two packages of 10.
-        ("package", {"rate": "2"}, "11 x 2 / 10, in whole packages or up to a cap, = 4"),
+        ("package", {"rate": "2"}, "11 x 2 / 10, in whole packages, = 4"),
         (
             "graduated",
             {"rate": "2", "cap": "1.5"},
-            "11 x 2 / 10, in whole packages or up to a cap, = 1.5",
+            "11 x 2 / 10, up to its cap, = 1.5",
         ),
     ],
 )
