@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from itertools import accumulate
 
 import pyarrow as pa
 
+from billing.intake.assignment import Assignment
 from billing.intake.event_table import EventRows
 from pricing_rules.document import DocumentError
 from pricing_rules.period import checked_moment
@@ -25,43 +24,12 @@ from pricing_rules.usage.units import scaled_count
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens"
 SOURCE = "azure-llm-inference-trace"
 
-Weighted = tuple[tuple[str, int], ...]
-"""Names with integer weights."""
-
 _TICKS_PER_SECOND = 10_000_000
 _TICKS_PER_MICROSECOND = 10
 _MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,7}))?"
 )
 _COUNT = re.compile(r"0|[1-9][0-9]{0,12}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
-    """Who is said to have sent the requests of a trace, each name with a positive integer weight.
-
-    A row takes, for the account, the model and the service tier, the first, second and third eight
-    bytes of the SHA-256 of its id, read as a big-endian integer, modulo the sum of the weights: the
-    remainder falls into the share of one name, in the order given.
-    """
-
-    accounts: Weighted
-    models: Weighted
-    service_tiers: Weighted
-
-    def __post_init__(self) -> None:
-        for names in (self.accounts, self.models, self.service_tiers):
-            if not names or any(weight < 1 for _, weight in names):
-                raise ValueError("an assignment needs names, each with a weight of at least 1")
-
-    def of(self, event_id: str) -> tuple[str, str, str]:
-        """The account, model and service tier of an event id."""
-        digest = hashlib.sha256(event_id.encode()).digest()
-        return (
-            _pick(self.accounts, number=int.from_bytes(digest[:8], "big")),
-            _pick(self.models, number=int.from_bytes(digest[8:16], "big")),
-            _pick(self.service_tiers, number=int.from_bytes(digest[16:24], "big")),
-        )
 
 
 def read_azure_trace(
@@ -156,9 +124,3 @@ def _count(text: str, *, column: str, unit: str) -> int:
         return scaled_count(unit, count=int(text))
     except ValueError as error:
         raise ValueError(f"{column}: {error}") from None
-
-
-def _pick(names: Weighted, *, number: int) -> str:
-    remainder = number % sum(weight for _, weight in names)
-    bounds = accumulate(weight for _, weight in names)
-    return next(name for (name, _), bound in zip(names, bounds, strict=True) if remainder < bound)

@@ -20,7 +20,8 @@ from billing.cli.output import print_refused, print_table
 from billing.documents import render_invoice
 from billing.domain.agreement.agreement import Agreement
 from billing.domain.charging.report import RatingReport
-from billing.intake.azure_trace import Assignment, read_azure_trace
+from billing.intake.assignment import Assignment
+from billing.intake.azure_trace import read_azure_trace
 from billing.operations.files import read_file, write_file
 from billing.operations.invoice import preview_invoice
 from billing.operations.price_book import (
@@ -307,7 +308,7 @@ def _invoices(out: Path, *, period: str) -> None:
 
 def _show_first_branch(step: Step, *, depth: int = 0) -> None:
     """The walk along one branch: the deepest way down, its siblings only counted."""
-    text = step.sentence if len(step.sentence) <= 150 else step.sentence[:147] + "..."
+    text = step.sentence
     click.echo(f"{'  ' * depth}{step.kind}: {text}")
     if not step.rests_on:
         return

@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from billing.intake.azure_trace import SOURCE, Assignment, read_azure_trace
+from billing.intake.assignment import Assignment
+from billing.intake.azure_trace import SOURCE, read_azure_trace
 from pricing_rules.document import DocumentError
 from pricing_rules.period import LAST_MOMENT_AT, parse_moment
 

@@ -7,7 +7,8 @@ import hashlib
 import pyarrow.compute as pc
 
 from billing.cli.demo.generated_usage import generated_trace
-from billing.intake.azure_trace import Assignment, read_azure_trace
+from billing.intake.assignment import Assignment
+from billing.intake.azure_trace import read_azure_trace
 
 EVENTS = 40_000
 ASSIGNMENT = Assignment(accounts=(("a", 1),), models=(("m", 1),), service_tiers=(("s", 1),))
