@@ -95,7 +95,9 @@ def read_json(data: bytes, *, name: str) -> JsonValue:
         found: dict[str, JsonValue] = {}
         for key, value in pairs:
             if key in found:
-                raise DocumentError(name, f'the key "{key}" stands twice in one object; keep one')
+                raise DocumentError(
+                    name, f'the key "{key:.60}" stands twice in one object; keep one'
+                )
             found[key] = value
         return found
 

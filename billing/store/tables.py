@@ -14,28 +14,25 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKeyConstraint,
     Index,
-    MetaData,
     UniqueConstraint,
     column,
-    func,
 )
-from sqlalchemy.sql.schema import SchemaItem
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from billing.store.column_types import Whole, Words
+import billing.store.invoice_tables  # noqa: F401 (it fills METADATA)
+from billing.store.table_parts import (
+    KEYED,
+    METADATA,
+    STRICT,
+    StoredRow,
+    Whole,
+    Words,
+    at_least,
+    named,
+)
 
-REVISION = "0001"
+REVISION = "0002"
 """The migration at which the schema equals these models; a store at another one is not opened."""
-
-METADATA = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(referred_table_name)s",
-    }
-)
 
 APPEND_ONLY = (
     "event_ids",
@@ -55,35 +52,15 @@ APPEND_ONLY = (
 )
 """Tables of facts: their rows are inserted, never edited and never removed (by trigger)."""
 
-STRICT = {"sqlite_strict": True}
-KEYED = {"sqlite_strict": True, "sqlite_with_rowid": False}
-"""STRICT, and stored in the order of the primary key: one tree where there would be two."""
-
-
-def _named(*names: str) -> tuple[SchemaItem, ...]:
-    """Texts that are never empty."""
-    return tuple(CheckConstraint(column(name) != "", name=f"{name}_named") for name in names)
-
-
-def _at_least(least: int, *names: str) -> tuple[SchemaItem, ...]:
-    """Whole numbers with a lower bound."""
-    return tuple(CheckConstraint(column(name) >= least, name=f"{name}_bounded") for name in names)
-
-
-class StoredRow(SQLModel):
-    """A row of a table of the store."""
-
-    metadata = METADATA
-
 
 class EventIdRow(StoredRow, table=True):
     """That an event id was taken, and by what; never pruned, so that an id lives for ever."""
 
     __tablename__ = "event_ids"
     __table_args__ = (
-        *_named("owner", "source", "id", "payload_digest", "account"),
-        *_at_least(1, "epoch"),
-        *_at_least(0, "received_at"),
+        *named("owner", "source", "id", "payload_digest", "account"),
+        *at_least(1, "epoch"),
+        *at_least(0, "received_at"),
         KEYED,
     )
 
@@ -106,9 +83,9 @@ class EventRow(StoredRow, table=True):
             ["owner", "source", "id"], ["event_ids.owner", "event_ids.source", "event_ids.id"]
         ),
         Index(None, "account", "occurred_at"),
-        *_named("owner", "source", "id", "account", "model", "service_tier", "outcome"),
-        *_at_least(1, "epoch"),
-        *_at_least(0, "occurred_at", "request_tokens", "received_at"),
+        *named("owner", "source", "id", "account", "model", "service_tier", "outcome"),
+        *at_least(1, "epoch"),
+        *at_least(0, "occurred_at", "request_tokens", "received_at"),
         STRICT,
     )
 
@@ -134,9 +111,9 @@ class UsageTotalRow(StoredRow, table=True):
 
     __tablename__ = "usage_totals"
     __table_args__ = (
-        *_named("account", "model", "service_tier", "outcome", "unit"),
-        *_at_least(1, "epoch"),
-        *_at_least(0, "segment_start_at", "size_class_tokens", "count"),
+        *named("account", "model", "service_tier", "outcome", "unit"),
+        *at_least(1, "epoch"),
+        *at_least(0, "segment_start_at", "size_class_tokens", "count"),
         KEYED,
     )
 
@@ -158,9 +135,9 @@ class GridVersionRow(StoredRow, table=True):
 
     __tablename__ = "grid_versions"
     __table_args__ = (
-        *_at_least(1, "version"),
-        *_named("thresholds", "dimensions", "instants", "reason"),
-        *_at_least(0, "registered_at"),
+        *at_least(1, "version"),
+        *named("thresholds", "dimensions", "instants", "reason"),
+        *at_least(0, "registered_at"),
         STRICT,
     )
 
@@ -177,8 +154,8 @@ class AccountGridRow(StoredRow, table=True):
 
     __tablename__ = "account_grids"
     __table_args__ = (
-        *_named("account"),
-        *_at_least(0, "grid_version", "agreement_version"),
+        *named("account"),
+        *at_least(0, "grid_version", "agreement_version"),
         STRICT,
     )
 
@@ -192,9 +169,9 @@ class PriceBookRow(StoredRow, table=True):
 
     __tablename__ = "price_books"
     __table_args__ = (
-        *_named("series", "digest", "document"),
-        *_at_least(1, "number"),
-        *_at_least(0, "effective_from", "published_at"),
+        *named("series", "digest", "document"),
+        *at_least(1, "number"),
+        *at_least(0, "effective_from", "published_at"),
         STRICT,
     )
 
@@ -211,9 +188,9 @@ class AgreementRow(StoredRow, table=True):
 
     __tablename__ = "agreements"
     __table_args__ = (
-        *_named("account", "digest", "document"),
-        *_at_least(1, "version"),
-        *_at_least(0, "effective_from", "accepted_at"),
+        *named("account", "digest", "document"),
+        *at_least(1, "version"),
+        *at_least(0, "effective_from", "accepted_at"),
         STRICT,
     )
 
@@ -229,7 +206,7 @@ class EpochRow(StoredRow, table=True):
     """A sealed epoch; the current one is one more than the last of these."""
 
     __tablename__ = "epochs"
-    __table_args__ = (*_at_least(1, "epoch"), *_at_least(0, "sealed_at"), STRICT)
+    __table_args__ = (*at_least(1, "epoch"), *at_least(0, "sealed_at"), STRICT)
 
     epoch: int = Field(primary_key=True, sa_type=Whole)
     sealed_at: int = Field(sa_type=Whole)
@@ -240,9 +217,9 @@ class DeliveryRow(StoredRow, table=True):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        *_named("delivery", "file"),
-        *_at_least(1, "first_row"),
-        *_at_least(0, "received", "accepted", "duplicate", "conflict", "rejected", "received_at"),
+        *named("delivery", "file"),
+        *at_least(1, "first_row"),
+        *at_least(0, "received", "accepted", "duplicate", "conflict", "rejected", "received_at"),
         CheckConstraint(
             column("received")
             == column("accepted") + column("duplicate") + column("conflict") + column("rejected"),
@@ -268,8 +245,8 @@ class RefusalRow(StoredRow, table=True):
     __tablename__ = "refusals"
     __table_args__ = (
         ForeignKeyConstraint(["delivery"], ["deliveries.delivery"]),
-        *_named("delivery", "verdict", "reason"),
-        *_at_least(1, "row"),
+        *named("delivery", "verdict", "reason"),
+        *at_least(1, "row"),
         STRICT,
     )
 
@@ -279,69 +256,38 @@ class RefusalRow(StoredRow, table=True):
     reason: str = Field(sa_type=Words)
 
 
-class NumberSeriesRow(StoredRow, table=True):
-    """The counter from which the invoices of a series are numbered without gaps."""
+class AuditRow(StoredRow, table=True):
+    """That a command was run, by whom, and on what."""
 
-    __tablename__ = "number_series"
-    __table_args__ = (*_named("issuer", "series"), *_at_least(1, "next_number"), STRICT)
-
-    issuer: str = Field(primary_key=True, sa_type=Words)
-    series: str = Field(primary_key=True, sa_type=Words)
-    next_number: int = Field(sa_type=Whole)
-
-
-class InvoiceRow(StoredRow, table=True):
-    """A finalized invoice; one for each account, period and epoch that it was closed through."""
-
-    __tablename__ = "invoices"
+    __tablename__ = "audit"
     __table_args__ = (
-        UniqueConstraint("account", "period_start_at", "through_epoch"),
-        *_named("issuer", "series", "account", "digest", "document"),
-        *_at_least(1, "number", "through_epoch"),
-        *_at_least(0, "period_start_at", "finalized_at"),
-        CheckConstraint(column("period_start_at") < column("period_end_at"), name="period"),
-        CheckConstraint(func.length(column("currency")) == 3, name="currency_named"),
+        *named("command", "subject", "by", "detail"),
+        *at_least(0, "recorded_at"),
         STRICT,
     )
 
-    issuer: str = Field(primary_key=True, sa_type=Words)
-    series: str = Field(primary_key=True, sa_type=Words)
-    number: int = Field(primary_key=True, sa_type=Whole)
-    account: str = Field(sa_type=Words)
-    period_start_at: int = Field(sa_type=Whole)
-    period_end_at: int = Field(sa_type=Whole)
-    through_epoch: int = Field(sa_type=Whole)
-    currency: str = Field(sa_type=Words)
-    total_minor: int = Field(sa_type=Whole)
-    digest: str = Field(sa_type=Words)
-    document: str = Field(sa_type=Words)
-    finalized_at: int = Field(sa_type=Whole)
+    seq: int = Field(primary_key=True, sa_type=Whole)
+    command: str = Field(sa_type=Words)
+    subject: str = Field(sa_type=Words)
+    by: str = Field(sa_type=Words)
+    detail: str = Field(sa_type=Words)
+    recorded_at: int = Field(sa_type=Whole)
 
 
-class InvoiceLineRow(StoredRow, table=True):
-    """A line of an invoice; ``period_start_at`` is that of the usage, quantities have a sign."""
-
-    __tablename__ = "invoice_lines"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["issuer", "series", "number"],
-            ["invoices.issuer", "invoices.series", "invoices.number"],
-        ),
-        *_named("kind", "amount_exact"),
-        *_at_least(1, "line"),
-        *_at_least(0, "period_start_at"),
-        STRICT,
-    )
-
-    issuer: str = Field(primary_key=True, sa_type=Words)
-    series: str = Field(primary_key=True, sa_type=Words)
-    number: int = Field(primary_key=True, sa_type=Whole)
-    line: int = Field(primary_key=True, sa_type=Whole)
-    kind: str = Field(sa_type=Words)
-    period_start_at: int = Field(sa_type=Whole)
-    model: str = Field(sa_type=Words)
-    service_tier: str = Field(sa_type=Words)
-    unit: str = Field(sa_type=Words)
-    quantity: int = Field(sa_type=Whole)
-    amount_exact: str = Field(sa_type=Words)
-    amount_minor: int = Field(sa_type=Whole)
+EVENT_IDS = METADATA.tables["event_ids"]
+EVENTS = METADATA.tables["events"]
+USAGE_TOTALS = METADATA.tables["usage_totals"]
+GRID_VERSIONS = METADATA.tables["grid_versions"]
+ACCOUNT_GRIDS = METADATA.tables["account_grids"]
+PRICE_BOOKS = METADATA.tables["price_books"]
+AGREEMENTS = METADATA.tables["agreements"]
+EPOCHS = METADATA.tables["epochs"]
+DELIVERIES = METADATA.tables["deliveries"]
+REFUSALS = METADATA.tables["refusals"]
+NUMBER_SERIES = METADATA.tables["number_series"]
+INVOICES = METADATA.tables["invoices"]
+INVOICE_LINES = METADATA.tables["invoice_lines"]
+LEDGER_TRANSACTIONS = METADATA.tables["ledger_transactions"]
+LEDGER_ENTRIES = METADATA.tables["ledger_entries"]
+WAIVERS = METADATA.tables["waivers"]
+AUDIT = METADATA.tables["audit"]

@@ -111,7 +111,7 @@ class CompiledCard:
 
     book: PriceBook
     rates: Mapping[str, RateEntry]
-    rungs: Mapping[str, Rungs]
+    ladders: Mapping[str, tuple[Ladder, Rungs]]
     denominator: int
     digits: int | None
     per_event_scaled: int
@@ -209,19 +209,15 @@ class CompiledCard:
             pairs=tuple(pairs),
             rows=tuple(rows),
             refusals=tuple(refusals),
-            ladders=self._ladders(priced),
+            ladders=self._segments(priced),
         )
 
-    def _ladders(self, priced: Mapping[str, tuple[int, ...]]) -> tuple[tuple[_Segment, ...], ...]:
+    def _segments(self, priced: Mapping[str, tuple[int, ...]]) -> tuple[tuple[_Segment, ...], ...]:
         # Units that share a ladder pass through it in the order in which rating walks one cell.
         found: dict[str, list[_Segment]] = {}
-        for unit in sorted({*priced, REQUESTS} & self.rungs.keys()):
-            ladder = self.rates[unit].ladder
-            if ladder is None:
-                raise AssertionError("rungs come from a ladder")
-            segment = _Segment(
-                unit=unit, ladder=ladder, rungs=self.rungs[unit], row=priced.get(unit)
-            )
+        for unit in sorted({*priced, REQUESTS} & self.ladders.keys()):
+            ladder, rungs = self.ladders[unit]
+            segment = _Segment(unit=unit, ladder=ladder, rungs=rungs, row=priced.get(unit))
             found.setdefault(ladder.id, []).append(segment)
         return tuple(tuple(segments) for segments in found.values())
 
@@ -316,14 +312,14 @@ def compile_book(book: PriceBook) -> CompiledBook:
 
 
 def _compiled(book: PriceBook, rates: Mapping[str, RateEntry]) -> CompiledCard:
-    rungs = {
-        unit: entry.ladder.rungs(per=entry.per)
+    ladders = {
+        unit: (entry.ladder, entry.ladder.rungs(per=entry.per))
         for unit, entry in rates.items()
         if entry.ladder is not None
     }
     exact = [_plain_rate(entry) for entry in rates.values()]
-    for unit, found in rungs.items():
-        for step in found.steps:
+    for unit, (_, rungs) in ladders.items():
+        for step in rungs.steps:
             rate = Fraction(step.rate)
             exact += [rate, rate / (step.per * UNITS[unit].scale), Fraction(step.flat)]
             exact.append(Fraction(step.cap or 0))
@@ -337,7 +333,7 @@ def _compiled(book: PriceBook, rates: Mapping[str, RateEntry]) -> CompiledCard:
     return CompiledCard(
         book=book,
         rates=rates,
-        rungs=rungs,
+        ladders=ladders,
         denominator=denominator,
         digits=digits,
         per_event_scaled=_numerator(per_event, denominator),

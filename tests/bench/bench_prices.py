@@ -36,9 +36,8 @@ CHARGES = 5_000_000
 
 def run() -> Iterator[dict[str, object]]:
     """The figures: quotes, quotes of JSON lines, rated totals, and a column of ladder charges."""
-    theirs = calc_price(
-        Usage(**COUNTS), model_ref=MODEL, provider_id=PROVIDER, genai_request_timestamp=AT
-    )
+    usage = Usage(**COUNTS)
+    theirs = calc_price(usage, model_ref=MODEL, provider_id=PROVIDER, genai_request_timestamp=AT)
     book = _book(
         {
             "input_tokens": theirs.model_price.input_mtok,
@@ -59,9 +58,7 @@ def run() -> Iterator[dict[str, object]]:
         found.amount(COUNTS)
 
     def peer() -> None:
-        calc_price(
-            Usage(**COUNTS), model_ref=MODEL, provider_id=PROVIDER, genai_request_timestamp=AT
-        )
+        calc_price(usage, model_ref=MODEL, provider_id=PROVIDER, genai_request_timestamp=AT)
 
     yield _figure("quote_on_a_resolved_card", _each(resolved, calls=CALLS) * 1e9, unit="ns")
     yield {

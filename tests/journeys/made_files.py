@@ -150,7 +150,7 @@ def write_events(folder: Path, events: Sequence[Json], *, form: str) -> Path:
 def _flat(one: Json) -> dict[str, Json]:
     row = {name: value for name, value in one.items() if name not in ("units", "dimensions")}
     row |= {f"dimensions.{name}": value for name, value in one.get("dimensions", {}).items()}
-    return row | one["units"]
+    return {**row, **one["units"]}
 
 
 def _typed(value: Json, *, name: str) -> Json:
@@ -164,3 +164,18 @@ def amounts(rating: Json) -> dict[tuple[str, ...], str]:
         for account in rating["accounts"]
         for one in account["charges"]
     }
+
+
+def rated(folder: Path, events: Sequence[Json], *books: Json, form: str = "jsonl") -> Ran:
+    """``tokenworks rate --format json`` of events under books, all written to a folder."""
+    flags: list[str | Path] = []
+    for i, value in enumerate(books):
+        flags += ["--price-book", write_json(folder / f"book-{i}.json", value)]
+    usage = write_events(folder, events, form=form)
+    return tokenworks("rate", *flags, "--usage", usage, "--format", "json")
+
+
+def amount_of(ran: Ran, unit: str = "input_tokens") -> str:
+    """The exact amount of one unit of account a, model m, standard, where all rows were taken."""
+    assert ran.code == 0, ran.err
+    return amounts(ran.json)["a", "m", "standard", unit]

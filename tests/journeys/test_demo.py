@@ -124,18 +124,14 @@ def test_printed_commands_quote_a_folder_with_a_space(
 
 
 @pytest.mark.parametrize(
-    "name, rows, input_tokens, output_tokens",
-    [("code", 8_819, 18_059_974, 245_896), ("conv", 19_366, 22_361_870, 4_088_665)],
+    "name, published",
+    [("code", (8_819, 18_059_974, 245_896)), ("conv", (19_366, 22_361_870, 4_088_665))],
 )
+@pytest.mark.usefixtures("measured")
 def test_the_azure_traces_keep_their_published_totals(
-    shared_data: Path,
-    measured: None,
-    tmp_path: Path,
-    name: str,
-    rows: int,
-    input_tokens: int,
-    output_tokens: int,
+    shared_data: Path, tmp_path: Path, name: str, published: tuple[int, int, int]
 ) -> None:
+    rows, input_tokens, output_tokens = published
     trace = shared_data / f"AzureLLMInferenceTrace_{name}_2023.csv"
     if not trace.is_file():
         pytest.skip(f"../shared/data/{trace.name} is absent")

@@ -264,6 +264,18 @@ def test_a_missing_field_has_the_line_of_what_lacks_it() -> None:
         load_yaml(Factory, b"pools:\n  - accelerators: 2\n", name="f")
 
 
+class Choice(Document):
+    """A document with a union."""
+
+    part: Pool | Factory
+
+
+def test_a_fault_inside_a_union_has_the_path_of_the_value() -> None:
+    with pytest.raises(DocumentError) as error:
+        load_json(Choice, b'{"part": {"name": 5}}', name="f")
+    assert str(error.value).startswith("f part.name: must be a string in quotes, not 5")
+
+
 def test_a_long_value_is_shown_by_its_beginning() -> None:
     with pytest.raises(DocumentError) as error:
         load_json(Pool, json.dumps({"name": ["x" * 100]}).encode(), name="f")

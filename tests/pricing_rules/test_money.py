@@ -56,14 +56,14 @@ def test_a_rate_is_a_plain_decimal_and_keeps_its_digits(text: str) -> None:
 NO_DECIMALS = [
     *("", "-", ".", ".5", "5.", "+1", "00", "01", "1e3", "1E-6", "1e999999999", "1e-999999999"),
     *("0e999999999", "NaN", "sNaN", "Infinity", "-Infinity", "1_000", " 1 ", "1\n", "0x10"),
-    *("1,000", "1.000,00", "1 000", "٣", "३", "３", "½", "$1", "1/3", "--1", "1.-5"),
+    *("1,000", "1.000,00", "1 000", "٣", "३", "\uff13", "½", "$1", "1/3", "--1", "1.-5"),
     *("9" * 31, "0." + "1" * 41),
 ]
 
 
 @pytest.mark.parametrize("text", [*NO_DECIMALS, "-1", "-0", "1" * 16, "0." + "1" * 25])
 def test_any_other_text_is_no_rate(text: str) -> None:
-    with pytest.raises(ValueError, match='must be a plain decimal such as "0.25", not "'):
+    with pytest.raises(ValueError, match=r'must be a plain decimal such as "0.25", not "'):
         parse_rate(text)
 
 
@@ -84,7 +84,7 @@ def test_what_is_no_text_is_no_rate_and_no_amount(value: object) -> None:
 def test_a_decimal_is_taken_as_the_text_that_it_is_written_as() -> None:
     assert str(parse_rate(Decimal("2.5E-7"))) == str(Decimal("0.00000025"))
     assert parse_amount(Decimal("-1.50")) == Decimal("-1.50")
-    with pytest.raises(ValueError, match='must be a plain decimal such as "0.25", not "-1"'):
+    with pytest.raises(ValueError, match=r'must be a plain decimal such as "0.25", not "-1"'):
         parse_rate(Decimal(-1))
 
 
@@ -97,7 +97,7 @@ def test_an_amount_may_be_negative(text: str) -> None:
 
 @pytest.mark.parametrize("text", [*NO_DECIMALS, "-0", "-0.00", "-01"])
 def test_any_other_text_is_no_amount(text: str) -> None:
-    with pytest.raises(ValueError, match='must be a plain decimal such as "-1.50", not "'):
+    with pytest.raises(ValueError, match=r'must be a plain decimal such as "-1.50", not "'):
         parse_amount(text)
 
 
@@ -116,7 +116,9 @@ def test_a_currency_knows_its_minor_unit(code: str, digits: int, per_major: int)
     assert read({"currency": code}).currency == code
 
 
-@pytest.mark.parametrize("code", ["usd", "Usd", "XAU", "XXX", "US", "USDT", "840", "", "$", "ЅD"])
+@pytest.mark.parametrize(
+    "code", ["usd", "Usd", "XAU", "XXX", "US", "USDT", "840", "", "$", "\u0405D"]
+)
 def test_any_other_text_is_no_currency(code: str) -> None:
     sentence = f'"{code}" is not an ISO 4217 currency; write a code such as USD'
     with pytest.raises(DocumentError) as refused:
@@ -158,7 +160,7 @@ def test_an_exact_text_reads_back(amount: Fraction) -> None:
     "text", ["", "1/0", "1/-3", "0/3", "1.5/2", "1e3", " 1", "NaN", "1/3\n", "٣"]
 )
 def test_any_other_text_is_no_exact_amount(text: str) -> None:
-    with pytest.raises(ValueError, match='must be a plain decimal or "n/d", not "'):
+    with pytest.raises(ValueError, match=r'must be a plain decimal or "n/d", not "'):
         parse_exact(text)
 
 

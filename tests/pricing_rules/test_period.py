@@ -68,6 +68,7 @@ def test_a_moment_is_microseconds_in_utc(text: str, moment_at: int) -> None:
         ("2026-10-01T00:00:00,5Z", "must be a moment such as"),
         ("2026-10-01T00:00:00.Z", "must be a moment such as"),
         ("2026-10-01T00:00:00.1234567890123Z", "must be a moment such as"),
+        ("2026-10-01T24:00:00Z", "must be a moment such as"),  # newer Pythons read the next day
         ("2026-10-01T00:00:00+05:99", "must be a moment such as"),
         ("٢026-10-01T00:00:00Z", "must be a moment such as"),
         ("10000-01-01T00:00:00Z", "must be a moment such as"),

@@ -21,11 +21,11 @@ from pricing_rules.usage.totals import Cell, Grid, UsageTotal
 Json = dict[str, Any]
 
 OCTOBER = "2026-10-01T00:00:00Z"
+SWITCH = "2026-10-15T12:00:00Z"
+MTOK = 10**6
 
 
-def ladder(
-    kind: str, *, bands: Sequence[Json], settings: Mapping[str, Any] | None = None
-) -> Ladder:
+def ladder(kind: str, *, bands: Sequence[Any], settings: Mapping[str, Any] | None = None) -> Ladder:
     """A ladder named "l" with these bands and settings."""
     value = {"id": "l", "kind": kind, "bands": bands, **(settings or {})}
     return load_json(Ladder, json.dumps(value).encode(), name="ladder")
@@ -56,6 +56,26 @@ def read_book(value: Json) -> PriceBook:
 def one_card_book(rates: Sequence[Json]) -> PriceBook:
     """A book of one card: model m in standard, in force from 2026-10-01."""
     return read_book(book_json([card_json(rates)]))
+
+
+def ladder_book(number: int, *, rates: tuple[str, str], effective_from: str) -> PriceBook:
+    """A graduated ladder over input tokens, bound 10M, at two rates per million."""
+    bands = [{"up_to": 10 * MTOK, "rate": rates[0]}, {"rate": rates[1]}]
+    rate = {"unit": "input_tokens", "ladder": {"id": "in", "kind": "graduated", "bands": bands}}
+    return read_book(book_json([card_json([rate])], number=number, effective_from=effective_from))
+
+
+def conditional_book() -> PriceBook:
+    """A book of input tokens with two context steps, a region and a dimension."""
+    rates: list[Json] = [
+        {"unit": "input_tokens", "rate": "1"},
+        {"unit": "input_tokens", "rate": "2", "when": {"request_tokens_over": 200}},
+        {"unit": "input_tokens", "rate": "3", "when": {"request_tokens_at_least": 500}},
+        {"unit": "input_tokens", "rate": "4", "when": {"region": "eu"}},
+        {"unit": "input_tokens", "rate": "5", "when": {"dimensions": {"effort": "high"}}},
+    ]
+    value = {**book_json([card_json(rates)]), "dimensions": {"effort": ["high", "low"]}}
+    return read_book(value)
 
 
 def total(
@@ -95,23 +115,24 @@ def in_force(*books: PriceBook) -> BooksInForce:
     return BooksInForce(books=books)
 
 
-_RATES = st.sampled_from(["0", "0.5", "1", "1.3", "2.99", "7", "0.000001", "12.5"])
+_RATES = st.sampled_from(["1.3", "0.5", "2.99", "7", "0.000001", "12.5", "0"])
 
 
 @st.composite
 def ladders(draw: st.DrawFn, *, scale: int = 1, id: str = "l") -> Ladder:
     """Ladders of every kind with every setting; bounds are whole at ``scale``."""
     kind = draw(st.sampled_from(["standard", "graduated", "volume", "package", "percentage"]))
-    widths = draw(st.lists(st.integers(1, 40 * scale), min_size=0, max_size=3))
-    last_is_open = kind == "standard" or draw(st.booleans()) or not widths
-    if kind == "standard":
-        widths = []
+    standard = kind == "standard"
+    bounded = 0 if standard else draw(st.sampled_from([2, 1, 3, 0]))
+    width = st.integers(1, 40 * scale)
+    widths = draw(st.lists(width, min_size=bounded, max_size=bounded))
+    last_is_open = not widths or draw(st.booleans())
     bands: list[Json] = []
     bound = 0
-    for width in [*widths, None] if last_is_open else widths:
+    for wide in [*widths, None] if last_is_open else widths:
         band: Json = {"rate": draw(_RATES)}
-        if width is not None:
-            bound += width
+        if wide is not None:
+            bound += wide
             band["up_to"] = str(_decimal(bound, scale=scale))
         if draw(st.booleans()):
             band["flat"] = draw(_RATES)
@@ -136,7 +157,7 @@ def quantities(found: Ladder, *, scale: int = 1) -> st.SearchStrategy[int]:
     """Quantities at ``scale``: any small one, and those at and beside each bound."""
     bounds = [int(Fraction(b.up_to) * scale) for b in found.bands if b.up_to is not None]
     near = sorted({max(b + d, 0) for b in bounds for d in (-1, 0, 1)}) or [0]
-    return st.one_of(st.sampled_from(near), st.integers(0, 200 * scale))
+    return st.sampled_from(near) | st.integers(0, max(near) * 5 // 4 + 10)
 
 
 def _decimal(scaled: int, *, scale: int) -> str:

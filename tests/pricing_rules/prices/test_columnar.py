@@ -34,7 +34,7 @@ def exact(found: ColumnarLadder, *values: int) -> list[Fraction]:
 def test_a_column_costs_what_the_scalar_ladder_says(data: st.DataObject, scale: int) -> None:
     found = data.draw(ladders(scale=scale))
     rungs = found.rungs(per=7)
-    scaled = data.draw(st.lists(quantities(found, scale=scale), max_size=8))
+    scaled = data.draw(st.lists(quantities(found, scale=scale), min_size=6, max_size=6))
     inside = [q for q in scaled if rungs.covered(Fraction(q, scale)) == Fraction(q, scale)]
     compiled = compile_rungs(rungs, scale=scale)
     assert exact(compiled, *inside) == [rungs.cost(Fraction(q, scale)) for q in inside]
@@ -52,12 +52,34 @@ def test_a_graduated_column_below_at_and_above_its_bound() -> None:
     assert above == 20 + Fraction(1, MTOK)
 
 
+@pytest.mark.parametrize(
+    "kind, bounds, costs",
+    [
+        # flats 1 and 5: at 10 the second band is entered only where the bound is exclusive
+        ("graduated", "inclusive", [0, 19, 21, 27]),  # 9 * 2 + 1, 10 * 2 + 1, 21 + 1 + 5
+        ("graduated", "exclusive", [0, 19, 26, 27]),  # 10 * 2 + 1 + 5
+        ("volume", "inclusive", [0, 19, 21, 16]),  # 11 * 1 + 5
+        ("volume", "exclusive", [0, 19, 15, 16]),  # 10 * 1 + 5
+    ],
+)
+def test_the_bound_itself_belongs_where_the_setting_says(
+    kind: str, bounds: str, costs: list[int]
+) -> None:
+    bands = [{"up_to": 10, "rate": "2", "flat": "1"}, {"rate": "1", "flat": "5"}]
+    found = ladder(kind, bands=bands, settings={"bounds": bounds})
+    assert exact(compile_rungs(found.rungs(per=1), scale=1), 0, 9, 10, 11) == costs
+
+
 def test_a_plain_rate_is_a_ladder_of_one_band() -> None:
     # 2.5 s of audio are 2,500 steps; 0.006 a minute: 2.5 / 60 * 0.006 = 0.00025
     assert exact(compile_rate(Decimal("0.006"), per=60, scale=1000), 0, 2500) == [
         0,
         Fraction("0.00025"),
     ]
+
+
+def test_an_empty_column_costs_nothing() -> None:
+    assert exact(compile_rate(Decimal(3), per=1, scale=1)) == []
 
 
 def test_chunks_meet_without_a_seam() -> None:
@@ -111,7 +133,7 @@ def test_an_exclusive_last_bound_is_the_end(kind: str, reached: int) -> None:
 def test_what_is_not_a_column_of_counts_is_refused() -> None:
     compiled = compile_rate(Decimal(3), per=1, scale=1)
     with pytest.raises(TypeError, match="int64, not float64"):
-        compiled.costs(np.array([1.5]))  # type: ignore[arg-type]
+        compiled.costs(np.array([1.5]))
     with pytest.raises(ValueError, match="not negative, and one is -1"):
         compiled.costs(column(5, -1))
 

@@ -1,4 +1,4 @@
-"""Figures of other billing systems, computed by our ladders: graduated, volume, package, percentage.
+"""Figures of other billing systems, computed by our ladders: graduated, volume and the others.
 
 The adapter below says how each system's model is written as a ladder; what it adds (taxes, other
 lines, a quantity that is made before pricing) stands beside the ladder, never inside.
@@ -96,7 +96,8 @@ def answer(case: Case) -> dict[str, Any]:
     found = ADAPTERS.get(setup["model"].split(",")[0])
     if found is None:
         raise NotImplementedError(setup["model"])
-    return found(setup, given)
+    got: dict[str, Any] = found(setup, given)
+    return got
 
 
 def rungs_of(setup: Case) -> Rungs:
@@ -182,7 +183,7 @@ def line(part: BandCharge, *, number: int) -> dict[str, Fraction]:
 def matched(rungs: Rungs, charged: Sequence[BandCharge]) -> int:
     """The number, from 1, of the band that charged: the one with its rate and flat amount."""
     last = charged[-1]
-    alike = [(step.rate, step.flat) == (last.rate, last.flat) for step in rungs.steps]
+    alike = [step.rate == last.rate and Fraction(step.flat) == last.flat for step in rungs.steps]
     return alike.index(True) + 1 if True in alike else 0
 
 

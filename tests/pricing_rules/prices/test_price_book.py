@@ -15,13 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing_rules.document import DocumentError, content_digest, dump
-from pricing_rules.period import parse_moment
-from pricing_rules.prices.price_book import BooksInForce, PriceBook, When, load_price_book
+from pricing_rules.prices.price_book import When, load_price_book
 from tests.pricing_rules.prices.made_books import (
     Json,
     book_json,
     card_json,
-    in_force,
     one_card_book,
     read_book,
 )
@@ -338,75 +336,3 @@ def test_a_book_reads_back_what_it_writes() -> None:
     assert read_book(written).model_copy(update={"digest": None}) == book.model_copy(
         update={"digest": None}
     )
-
-
-def numbered(number: int, *, effective_from: str, supersedes: int | None = None) -> PriceBook:
-    value = {
-        **book_json([card_json([RATE])], number=number, effective_from=effective_from),
-        "supersedes": supersedes and {"number": supersedes, "reason": "a wrong rate"},
-    }
-    return read_book(value)
-
-
-OCTOBER, NOVEMBER = "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"
-
-
-def test_the_book_in_force_changes_at_the_instant() -> None:
-    books = in_force(numbered(2, effective_from=NOVEMBER), numbered(1, effective_from=OCTOBER))
-    at = parse_moment(NOVEMBER)
-    found = [books.at(moment_at) for moment_at in (at - 1, at, at + 1)]
-    assert [book and book.number for book in found] == [1, 2, 2]
-    assert books.at(parse_moment(OCTOBER) - 1) is None
-    assert books.currency == "USD"
-
-
-def test_a_later_number_supersedes_from_the_same_instant() -> None:
-    books = in_force(
-        numbered(1, effective_from=OCTOBER), numbered(2, effective_from=OCTOBER, supersedes=1)
-    )
-    found = books.at(parse_moment(OCTOBER))
-    assert found is not None
-    assert found.number == 2
-
-
-@pytest.mark.parametrize(
-    "books, sentence",
-    [
-        ((), "there are none; give at least one"),
-        (
-            (numbered(1, effective_from=OCTOBER), numbered(2, effective_from=OCTOBER)),
-            "number 1 and number 2 have one effective_from, and neither supersedes the other",
-        ),
-        (
-            (
-                numbered(1, effective_from=OCTOBER),
-                numbered(3, effective_from=OCTOBER, supersedes=2),
-            ),
-            "number 1 and number 3 have one effective_from, and neither supersedes the other",
-        ),
-        (
-            (numbered(1, effective_from=OCTOBER), numbered(1, effective_from=NOVEMBER)),
-            "number 1 stands twice; keep one",
-        ),
-        (
-            (
-                numbered(1, effective_from=OCTOBER),
-                read_book({**book_json([card_json([RATE])], number=2), "currency": "EUR"}),
-            ),
-            "public in USD and public in EUR do not mix; give the books of one series",
-        ),
-        (
-            (
-                numbered(1, effective_from=OCTOBER),
-                read_book({**book_json([card_json([RATE])], number=2), "series": "partner"}),
-            ),
-            "public in USD and partner in USD do not mix; give the books of one series",
-        ),
-    ],
-)
-def test_books_that_leave_a_moment_with_two_prices_are_refused(
-    books: tuple[PriceBook, ...], sentence: str
-) -> None:
-    with pytest.raises(DocumentError) as error:
-        BooksInForce(books=books)
-    assert str(error.value) == f"price books: {sentence}"

@@ -6,6 +6,7 @@ Invariant: the exact path in these tests is the public one, from the split of le
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -67,6 +68,50 @@ def test_requests_count_one_event() -> None:
     card = card_of(one_card_book([*RATES, {"unit": "requests", "per": 1000, "rate": "5"}]))
     assert card.amount({}) == Fraction(5, 1000)
     assert card.amount({"output_tokens": 1}) == Fraction(5015, 10**6)  # 0.005 + 0.000015
+
+
+def test_a_ladder_of_requests_counts_one_event() -> None:
+    bands = [{"up_to": 1, "rate": "2", "flat": "1"}, {"rate": "5"}]
+    rate = {
+        "unit": "requests",
+        "per": 1,
+        "ladder": {"id": "r", "kind": "graduated", "bands": bands},
+    }
+    assert card_of(one_card_book([rate])).amount({}) == 3  # 1 * 2 + 1
+
+
+def test_units_that_share_a_ladder_pass_through_it_in_order() -> None:
+    card = card_of(shared_ladder_book("graduated", last_band={"rate": "1"}))
+    # nothing cached; 8 * 2 of input; then 2 * 20 + 3 * 1 of output
+    counts = {"output_tokens": 5, "cache_read_tokens": 0, "input_tokens": 8}
+    assert card.amount(counts) == 59
+
+
+def test_the_units_of_a_volume_ladder_end_together() -> None:
+    card = card_of(shared_ladder_book("volume", last_band=None))
+    assert card.amount({"input_tokens": 8, "output_tokens": 2}) == 56  # 8 * 2 + 2 * 20
+    with pytest.raises(QuoteError, match="past the last band of the ladder all"):
+        card.amount({"input_tokens": 8, "output_tokens": 3})
+
+
+def shared_ladder_book(kind: str, *, last_band: Json | None) -> PriceBook:
+    """Three units in one ladder with its bound at 10; output costs ten times what input does."""
+    rates = {"cache_read_tokens": "1", "input_tokens": "2", "output_tokens": "20"}
+    last = [] if last_band is None else [last_band]
+    return one_card_book(
+        [
+            {
+                "unit": unit,
+                "per": 1,
+                "ladder": {
+                    "id": "all",
+                    "kind": kind,
+                    "bands": [{"up_to": 10, "rate": rate}, *last],
+                },
+            }
+            for unit, rate in rates.items()
+        ]
+    )
 
 
 def test_zero_counts_need_no_rate() -> None:
@@ -145,6 +190,12 @@ def test_plans_of_unit_names_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPa
     for name in ("input_tokens", "output_tokens", "cache_read_tokens", "input_tokens"):
         assert card.amount({name: 0}) == 0
     assert len(card._plans) <= 2
+
+
+def test_a_denominator_that_does_not_cover_a_rate_is_a_bug_and_raises() -> None:
+    card = replace(card_of(one_card_book(RATES)), denominator=1)
+    with pytest.raises(AssertionError, match="covers every rate"):
+        card.amount({"input_tokens": 1})
 
 
 def request(units: Json, **fields: Any) -> QuoteRequest:
@@ -246,7 +297,11 @@ def test_a_quote_equals_the_exact_path(
     dimensions: dict[str, str],
     size_tokens: int,
 ) -> None:
-    asked = {"region": region, "dimensions": dimensions, "size_tokens": size_tokens}
+    asked: dict[str, Any] = {
+        "region": region,
+        "dimensions": dimensions,
+        "size_tokens": size_tokens,
+    }
     card = compile_book(book).card(model="m", service_tier="standard", **asked)
     amount, reasons = exact_path(book, units, asked)
     if amount is None:

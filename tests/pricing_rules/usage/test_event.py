@@ -66,7 +66,8 @@ def test_the_size_of_a_request_is_its_input_unless_it_says_so() -> None:
 def test_attributes_are_flat() -> None:
     kept = {"cluster": "a", "attempt": 2, "streamed": True}
     assert read(with_data({"attributes": kept})).data.attributes == kept
-    for value in (None, [], {}, 1.5):
+    others: tuple[Any, ...] = (None, [], {}, 1.5)
+    for value in others:
         assert refused(with_data({"attributes": {"prompt": value}})) == (
             "event: the attribute prompt must be a string, a whole number or true/false"
         )
@@ -96,7 +97,7 @@ def test_counts_up_to_the_limit_are_read_exactly(count: str) -> None:
 )
 def test_anything_else_is_no_count(count: str) -> None:
     line = json.dumps(with_data({"units": {"input_tokens": 77}})).replace("77", count)
-    with pytest.raises(DocumentError, match="^event"):
+    with pytest.raises(DocumentError, match=r"^event"):
         load_json(UsageEvent, line.encode(), name="event")
 
 

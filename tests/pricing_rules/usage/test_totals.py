@@ -5,6 +5,7 @@ Invariant: each cut is tried below, at and above.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pricing_rules.usage.totals import (
     Grid,
     UsageTotal,
     add_totals,
+    not_billable_events,
 )
 
 GRID = Grid(instants_at=(100, 200), thresholds_tokens=(10, 50), dimensions=("effort", "project"))
@@ -104,6 +106,17 @@ def test_totals_of_one_cell_are_added_and_zero_leaves_left_out() -> None:
         ("a", 1, 1, {"input_tokens": 1}),
         ("b", 0, 1, {"output_tokens": 1}),
     ]
+
+
+def test_events_that_are_not_billable_are_counted() -> None:
+    failed = replace(cell("a"), outcome="failed")
+    parts = [
+        UsageTotal(cell=cell("a"), events=2, leaves={}),
+        UsageTotal(cell=failed, events=3, leaves={"input_tokens": 1}),
+        UsageTotal(cell=replace(failed, region="eu"), events=4, leaves={}),
+    ]
+    assert not_billable_events(parts) == 7  # 3 + 4
+    assert not_billable_events([]) == 0
 
 
 def test_a_compensating_total_takes_a_leaf_back_to_nothing() -> None:

@@ -1,0 +1,32 @@
+"""The epoch: one integer for the deployment that every event and every total carries.
+
+Invariant: it grows by one with each seal, in a transaction that writes; whoever reads it in such a
+transaction has it until the commit, so that no event enters an epoch that is sealed.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, func, insert, select
+
+from billing.store.points import reach
+from billing.store.tables import EPOCHS
+
+FIRST_EPOCH = 1
+
+
+def current_epoch(connection: Connection) -> int:
+    """The epoch that events enter now; the first is 1."""
+    return (connection.scalar(select(func.max(EPOCHS.c.epoch))) or FIRST_EPOCH - 1) + 1
+
+
+def seal(connection: Connection, *, sealed_at: int) -> int:
+    """Seal the current epoch, and give its number; events that come later enter the next one."""
+    epoch = current_epoch(connection)
+    connection.execute(insert(EPOCHS).values(epoch=epoch, sealed_at=sealed_at))
+    reach("epoch.sealed")
+    return epoch
+
+
+def epoch_sealed_at(connection: Connection, *, epoch: int) -> int | None:
+    """The moment at which an epoch was sealed; None while it is not."""
+    return connection.scalar(select(EPOCHS.c.sealed_at).where(EPOCHS.c.epoch == epoch))

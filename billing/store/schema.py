@@ -1,0 +1,104 @@
+"""The schema of a store: which migration it is at, and bringing it to the newest one.
+
+The migrations lie in ``migrations/`` of a checkout and in ``billing/_migrations`` of an installed
+wheel; they are driven from here, without a settings file.
+
+Invariant: an upgrade is one transaction. Killed at any statement, it leaves the store as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, inspect
+
+import billing
+from billing.store.faults import StoreError, store_faults
+from billing.store.sqlite import append_only_triggers, refuse_read_only, sqlite_engine, store_file
+
+
+def upgrade(path_or_url: str | Path) -> str:
+    """Bring a store to the newest revision, and make it where there is none; returns the revision.
+
+    StoreError where its folder does not exist, where the file is another program's database, or
+    where it was made by a newer version of this one.
+    """
+    file = store_file(path_or_url)
+    if not file.absolute().parent.is_dir():
+        raise StoreError(str(file), "its folder does not exist; make it first")
+    with _connected(file, writes=True) as connection:
+        if _revision(connection) is None and inspect(connection).get_table_names():
+            raise StoreError(str(file), "holds the tables of another program; name another file")
+        try:
+            command.upgrade(alembic_config(connection), "head")
+        except CommandError as error:
+            raise StoreError(
+                str(file), f"was made by another version of this program ({error}); upgrade it"
+            ) from error
+    return head_revision()
+
+
+def current_revision(path_or_url: str | Path) -> str | None:
+    """The revision that a store is at; None where the file is absent or holds no store."""
+    file = store_file(path_or_url)
+    if not file.exists():
+        return None
+    with _connected(file, writes=False) as connection:
+        return _revision(connection)
+
+
+def head_revision() -> str:
+    """The newest revision that this version of the program knows."""
+    head = ScriptDirectory.from_config(alembic_config(None)).get_current_head()
+    if head is None:
+        raise RuntimeError(f"there are no migrations in {migrations_folder()}")
+    return head
+
+
+def migrations_folder() -> Path:
+    """Where the migrations lie: in the installed package, else beside it in the checkout."""
+    package = Path(billing.__file__).parent
+    installed = package / "_migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def alembic_config(connection: Connection | None) -> Config:
+    """What drives Alembic on an open transaction of ours."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def append_only_ddl(table: str, *, dialect: str) -> tuple[str, ...]:
+    """The statements, for a migration, that make a table append-only on a kind of database."""
+    if dialect == "sqlite":
+        return append_only_triggers(table)
+    raise NotImplementedError(f"append-only tables on {dialect}")
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+@contextmanager
+def _connected(file: Path, *, writes: bool) -> Iterator[Connection]:
+    if file.is_dir():
+        raise StoreError(str(file), "is a folder; name a file")
+    if file.exists():
+        refuse_read_only(file)
+    engine = sqlite_engine(file)
+    try:
+        with store_faults(str(file)), engine.connect() as opened:
+            connection = opened.execution_options(writes=writes)
+            with connection.begin():
+                yield connection
+    finally:
+        engine.dispose()

@@ -1,0 +1,103 @@
+"""SQLite as the store: where it lies, how a connection to it behaves, and what is its dialect.
+
+Invariant: a committed transaction survives a power cut (WAL, synchronous=FULL), a transaction that
+writes holds the one write lock from its first statement, and one that reads cannot write.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from billing.store.faults import StoreError
+
+BUSY_TIMEOUT_S = 10.0
+"""How long a transaction waits for another process before it is refused."""
+
+_PRAGMAS = (
+    "foreign_keys=ON",
+    # Else INSERT OR REPLACE would remove rows past the triggers of append-only tables.
+    "recursive_triggers=ON",
+    "synchronous=FULL",
+    "cell_size_check=ON",
+    "trusted_schema=OFF",
+    "cache_size=-65536",  # 64 MiB: the upper pages of the trees of ids
+    "wal_autocheckpoint=16384",  # 64 MiB: pages that many batches touch are copied back once
+    "journal_size_limit=67108864",
+)
+
+
+def store_file(path_or_url: str | Path) -> Path:
+    """The SQLite file that a path or a ``sqlite:///`` URL names.
+
+    StoreError for another scheme, for a URL with parameters, and for a store that is no file.
+    """
+    text = str(path_or_url)
+    if "://" not in text:
+        if text in {"", ":memory:"}:
+            raise StoreError("store", "must be a file; name one such as store.db")
+        return Path(text)
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise StoreError("store", f'"{text:.60}" is not a URL such as sqlite:///store.db') from None
+    if url.drivername != "sqlite":
+        scheme = url.drivername
+        raise StoreError(
+            "store", f'"{scheme:.40}" is not a kind of store; name a file or sqlite:///store.db'
+        )
+    if url.query or url.host or not url.database or url.database == ":memory:":
+        raise StoreError("store", "must be a plain file such as sqlite:///store.db")
+    return Path(url.database)
+
+
+def refuse_read_only(file: Path) -> None:
+    """StoreError where the file or its folder (the WAL lies beside it) may not be written."""
+    for path in (file, file.absolute().parent):
+        # The mode, too: root may write what its owner made read-only.
+        if not os.access(path, os.W_OK) or not path.stat().st_mode & 0o222:
+            raise StoreError(str(path), "is read-only; a store must be writable")
+
+
+def sqlite_engine(file: Path) -> Engine:
+    """An engine whose transactions are explicit: BEGIN IMMEDIATE, or BEGIN for reading only.
+
+    Which of both is the execution option ``writes`` of the connection.
+    """
+    engine = create_engine(
+        URL.create("sqlite", database=str(file)),
+        # None: the driver opens no transaction of its own; BEGIN is ours.
+        connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S},
+    )
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":
+        raise StoreError("store", f"its disk has no write-ahead log ({mode}); use a local disk")
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options()["writes"]
+    connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def append_only_triggers(table: str) -> tuple[str, ...]:
+    """SQL of the triggers that keep a table append-only."""
+    return tuple(
+        f"CREATE TRIGGER {table}_never_{verb} BEFORE {verb.upper()} ON {table} BEGIN "
+        f"SELECT RAISE(ABORT, '{table.replace('_', ' ')} are appended, never edited'); END"
+        for verb in ("update", "delete")
+    )
