@@ -9,42 +9,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from tempfile import TemporaryDirectory
 
-import duckdb
-
-from billing.engines.csv_lines import csv_lines
-from billing.engines.event_checks import fault_of
-from billing.engines.event_source import (
-    EventFile,
-    EventTable,
-    FileColumn,
-    canonical_columns,
-    check_table,
-    events_sql,
-    file_columns,
-    raw_events_sql,
-    table_events_sql,
+from billing.engines.event_runs import (
+    FileRun,
+    TableRun,
+    engine_connection,
+    fetched,
+    file_faults,
+    rejected_rows,
+    whole,
 )
+from billing.engines.event_source import EventFile, EventTable
 from billing.engines.totals_query import REPEATED_SQL, TotalsQuery
-from pricing_rules.document import DocumentError
 from pricing_rules.period import Period
 from pricing_rules.usage.event_columns import Verdict
-from pricing_rules.usage.leaves import NegativeLeafError, split_leaves
 from pricing_rules.usage.totals import Cell, Grid, UsageTotal
-from pricing_rules.usage.units import UNITS
-
-_OFFLINE: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "allow_community_extensions": False,
-}
-
-
-_UNREADABLE = {duckdb.Error, duckdb.InvalidInputException, duckdb.IOException}
 
 _CELL_ORDER = attrgetter(*(f"cell.{field.name}" for field in fields(Cell)))
 """The canonical order, as ``sorted`` on cells gives it, from their fields at once."""
@@ -77,85 +58,14 @@ def usage_totals(source: EventTable | EventFile, *, grid: Grid, period: Period |
     DocumentError where a file as a whole cannot be read; ValueError where a table is not in
     canonical columns.
     """
-    with (
-        TemporaryDirectory(prefix="tokenworks-") as spill,
-        closing(duckdb.connect(":memory:", config=_OFFLINE)) as connection,
-    ):
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET temp_directory = '{spill}'")
+    with engine_connection() as connection:
         if isinstance(source, EventTable):
-            return _totals(_TableRun(connection, source=source), grid=grid, period=period)
-        try:
-            return _totals(_FileRun(connection, file=source), grid=grid, period=period)
-        except duckdb.Error as error:
-            # A broken page surfaces as one of these three; any other class is a fault of our SQL.
-            if type(error) not in _UNREADABLE:
-                raise
-            sentence = f"cannot be read to its end ({str(error).splitlines()[0]})"
-            raise DocumentError(source.name, sentence) from None
+            return _totals(TableRun(connection, source=source), grid=grid, period=period)
+        with file_faults(source):
+            return _totals(FileRun(connection, file=source), grid=grid, period=period)
 
 
-class _TableRun:
-    """A table in canonical columns, as ``raw_events`` and ``events`` of a connection."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, *, source: EventTable) -> None:
-        self.connection = connection
-        self.columns = check_table(source.table)
-        self.rejected = source.rejected
-        connection.register("event_table", source.table)
-        connection.execute(f"CREATE TEMP VIEW events AS {table_events_sql(self.columns)}")
-        connection.execute("CREATE TEMP VIEW raw_events AS SELECT * FROM events")
-
-    def rows(self, query: str) -> duckdb.DuckDBPyConnection:
-        """Run one statement over the events."""
-        return self.connection.execute(query)
-
-    def fault(self, values: Sequence[object]) -> str:
-        """What is wrong with a row of ``raw_events``: only its leaves can be."""
-        cells = dict(zip(self.columns, values[:-1], strict=True))
-        counts = {name: n for name, n in cells.items() if name in UNITS and isinstance(n, int)}
-        try:
-            split_leaves(counts)
-        except NegativeLeafError as error:
-            return f"row {cells['row']} {error}"
-        raise RuntimeError(f"a row was refused in which there is no fault: {cells}")
-
-
-class _FileRun:
-    """A file whose rows a connection reads anew for each statement."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, *, file: EventFile) -> None:
-        self.connection = connection
-        self.file = file
-        self.rejected: tuple[Verdict, ...] = ()
-        self.file_columns: tuple[FileColumn, ...] = file_columns(connection, file=file)
-        self._attach()
-        raw = raw_events_sql(self.file_columns, file=file)
-        connection.execute(f"CREATE TEMP VIEW raw_events AS {raw}")
-        events = events_sql(self.file_columns)
-        connection.execute(f"CREATE TEMP VIEW events AS {events}")
-        self.columns = canonical_columns(self.file_columns)
-
-    def _attach(self) -> None:
-        if self.file.kind == "csv":
-            self.connection.register("csv_lines", csv_lines(self.file.path))
-
-    def rows(self, query: str) -> duckdb.DuckDBPyConnection:
-        """Run one statement over the file, from its first line on."""
-        self._attach()
-        return self.connection.execute(query)
-
-    def fault(self, values: Sequence[object]) -> str:
-        """What is wrong with a row of ``raw_events``."""
-        row, malformed, *cells = values
-        if malformed is not None:
-            return f"row {row} {malformed}"
-        named = {c.canonical: v for c, v in zip(self.file_columns, cells, strict=True)}
-        file_names = {c.canonical: c.name for c in self.file_columns}
-        return f"row {row} {fault_of(named, file_names=file_names)}"
-
-
-def _totals(run: _TableRun | _FileRun, *, grid: Grid, period: Period | None) -> Totals:
+def _totals(run: TableRun | FileRun, *, grid: Grid, period: Period | None) -> Totals:
     query = TotalsQuery(columns=run.columns, grid=grid, period=period)
     connection = run.connection
     # Few identities come twice. They are found by themselves, so that only their rows are compared.
@@ -167,14 +77,14 @@ def _totals(run: _TableRun | _FileRun, *, grid: Grid, period: Period | None) -> 
         run.rows(f"INSERT INTO repeats {query.repeats_sql()}")
     standings: Counter[str] = Counter()
     totals: list[UsageTotal] = []
-    for standing, *values in _fetched(run.rows(query.totals_sql())):
+    for standing, *values in fetched(run.rows(query.totals_sql())):
         total = _total(values, query=query)
         standings[str(standing)] += total.events
         if standing == "counted":
             totals.append(total)
     verdicts = list(run.rejected)
     if standings["rejected"]:
-        verdicts += _rejected(run, query=query)
+        verdicts += rejected_rows(run, query=query)
     if standings["conflict"]:
         verdicts += _conflicts(run)
     accepted = standings["counted"] + standings["outside_period"]
@@ -198,45 +108,26 @@ def _total(values: Sequence[object], *, query: TotalsQuery) -> UsageTotal:
     cell = Cell(
         account=str(account),
         epoch=0,
-        segment_start_at=_whole(start_at or 0),
+        segment_start_at=whole(start_at or 0),
         model=str(model),
         service_tier=str(service_tier),
         region=str(region),
-        size_class_tokens=_whole(size_class_tokens or 0),
+        size_class_tokens=whole(size_class_tokens or 0),
         outcome=str(outcome),
         dimensions=tuple((name, str(value)) for name, value in named if value is not None),
     )
-    leaves = {unit: _whole(count) for unit, count in zip(query.units, sums, strict=True) if count}
-    return UsageTotal(cell=cell, events=_whole(events), leaves=leaves)
+    leaves = {unit: whole(count) for unit, count in zip(query.units, sums, strict=True) if count}
+    return UsageTotal(cell=cell, events=whole(events), leaves=leaves)
 
 
-def _whole(value: object) -> int:
-    """An integer as the engine gave it; a sum that is anything else is a bug of ours."""
-    if type(value) is not int:
-        raise TypeError(f"the engine gave {value!r} where an integer belongs")
-    return value
-
-
-def _rejected(run: _TableRun | _FileRun, *, query: TotalsQuery) -> Iterator[Verdict]:
-    run.rows(f"CREATE TEMP TABLE rejected AS {query.rejected_sql()}")
-    rows = 'SELECT * FROM raw_events WHERE "row" IN (SELECT "row" FROM rejected)'
-    for values in _fetched(run.rows(rows)):
-        yield Verdict(row=_whole(values[0]), reason=run.fault(values))
-
-
-def _conflicts(run: _TableRun | _FileRun) -> Iterator[Verdict]:
+def _conflicts(run: TableRun | FileRun) -> Iterator[Verdict]:
     conflicts = """
 SELECT repeats."row", repeats.kept_row, raw_events.source, raw_events.id
 FROM repeats JOIN raw_events ON repeats."row" = raw_events."row"
 WHERE repeats.standing = 'conflict'
 """
-    for row, kept_row, source, event_id in _fetched(run.rows(conflicts)):
+    for row, kept_row, source, event_id in fetched(run.rows(conflicts)):
         sentence = (
             f'the event "{event_id}" of "{source}" has other content here than in row {kept_row}'
         )
-        yield Verdict(row=_whole(row), reason=f"row {row} {sentence}, which is kept")
-
-
-def _fetched(answer: duckdb.DuckDBPyConnection) -> Iterator[tuple[object, ...]]:
-    while rows := answer.fetchmany(10_000):
-        yield from rows
+        yield Verdict(row=whole(row), reason=f"row {row} {sentence}, which is kept")

@@ -57,3 +57,18 @@ def accounts_with_agreements(connection: Connection) -> tuple[str, ...]:
     """The accounts that accepted an agreement, sorted."""
     query = select(AGREEMENTS.c.account).distinct().order_by(AGREEMENTS.c.account)
     return tuple(connection.scalars(query))
+
+
+def read_newest_agreements(connection: Connection) -> tuple[StoredAgreement, ...]:
+    """The newest version of every account's agreement, by account."""
+    newest = (
+        select(AGREEMENTS.c.account, func.max(AGREEMENTS.c.version).label("version"))
+        .group_by(AGREEMENTS.c.account)
+        .subquery()
+    )
+    query = select_records(StoredAgreement, table=AGREEMENTS).join(
+        newest,
+        (AGREEMENTS.c.account == newest.c.account) & (AGREEMENTS.c.version == newest.c.version),
+    )
+    query = query.order_by(AGREEMENTS.c.account)
+    return read_records(connection, query=query, record=StoredAgreement)

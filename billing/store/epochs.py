@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, insert, select
 
 from billing.store.points import reach
-from billing.store.tables import EPOCHS
+from billing.store.tables import EPOCHS, EVENTS
 
 FIRST_EPOCH = 1
 
@@ -30,3 +30,14 @@ def seal(connection: Connection, *, sealed_at: int) -> int:
 def epoch_sealed_at(connection: Connection, *, epoch: int) -> int | None:
     """The moment at which an epoch was sealed; None while it is not."""
     return connection.scalar(select(EPOCHS.c.sealed_at).where(EPOCHS.c.epoch == epoch))
+
+
+def last_sealed_at(connection: Connection) -> int | None:
+    """The moment at which the last epoch was sealed; None before the first seal."""
+    return epoch_sealed_at(connection, epoch=current_epoch(connection) - 1)
+
+
+def has_new_events(connection: Connection) -> bool:
+    """Whether an event entered the current epoch."""
+    newest = select(EVENTS.c.epoch).order_by(EVENTS.c.seq.desc()).limit(1)
+    return connection.scalar(newest) == current_epoch(connection)

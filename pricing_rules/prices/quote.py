@@ -16,7 +16,7 @@ from operator import mul
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from pricing_rules.document import Document, Name
 from pricing_rules.money import exact_text, scaled_text
@@ -28,6 +28,7 @@ from pricing_rules.usage.leaves import NegativeLeafError, leaf_plan, split_leave
 from pricing_rules.usage.units import (
     MAX_COUNT,
     REQUESTS,
+    UNIT_COUNTS_SCHEMA,
     UNITS,
     nearest_priced,
     scaled_count,
@@ -59,7 +60,9 @@ class QuoteRequest(Document):
     region: Name | Literal[""] = ""
     at: MomentText | None = None
     dimensions: dict[Name, Name] = {}
-    units: Annotated[dict[str, int], BeforeValidator(_scaled_counts)]
+    units: Annotated[
+        dict[str, int], BeforeValidator(_scaled_counts), WithJsonSchema(UNIT_COUNTS_SCHEMA)
+    ]
     request_tokens: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
 
     @property

@@ -58,6 +58,24 @@ def publish(
     return book.model_copy(update={"digest": content_digest(dump(book))})
 
 
+def check_succession(book: PriceBook, *, previous: PriceBook | None) -> None:
+    """Check again, where books are kept, that a published book may follow ``previous``.
+
+    ``previous`` is the newest of its series there, None for the first. DocumentError as in
+    ``publish``, and for a candidate: the book may have been published beside another one.
+    """
+    if book.published_at is None:
+        raise DocumentError(f"price book {book.number}", "is a candidate; publish it first")
+    if previous is not None:
+        _check_succession(book, previous=previous, published_at=book.published_at)
+        _check_supersedes(
+            book,
+            previous=previous,
+            published_at=book.published_at,
+            supersedes=book.supersedes,
+        )
+
+
 def _check_sign_offs(
     candidate: PriceBook, *, sign_offs: Sequence[SignOff], author: str | None
 ) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from pricing_rules.document import Document, Name
 from pricing_rules.period import MomentText
 from pricing_rules.usage.leaves import split_leaves
-from pricing_rules.usage.units import MAX_COUNT, scaled_count
+from pricing_rules.usage.units import MAX_COUNT, UNIT_COUNTS_SCHEMA, scaled_count
 
 EVENT_TYPE = "tokenworks.usage.v1"
 
@@ -33,7 +33,9 @@ def read_counts(counts: object) -> dict[str, int]:
     return scaled
 
 
-UnitCounts = Annotated[dict[str, int], BeforeValidator(read_counts)]
+UnitCounts = Annotated[
+    dict[str, int], BeforeValidator(read_counts), WithJsonSchema(UNIT_COUNTS_SCHEMA)
+]
 """Counts by unit name; inclusive, as providers report them."""
 
 

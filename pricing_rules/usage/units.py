@@ -125,6 +125,18 @@ REQUESTS = "requests"
 REPORTED_UNITS: tuple[str, ...] = tuple(name for name in UNITS if name != REQUESTS)
 """The units that an event may report."""
 
+UNIT_COUNTS_SCHEMA: dict[str, object] = {
+    "type": "object",
+    "propertyNames": {"enum": list(REPORTED_UNITS)},
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": MAX_COUNT},
+            {"type": "string", "pattern": f"^{_COUNT_TEXT.pattern.removesuffix(chr(92) + 'Z')}$"},
+        ]
+    },
+}
+"""The JSON Schema of counts by unit; a string only for units that are counted in fractions."""
+
 
 def scaled_count(unit: str, *, count: object) -> int:
     """A reported count as an integer of the unit's scale.

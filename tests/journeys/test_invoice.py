@@ -85,7 +85,8 @@ def _preview(
     return tokenworks(
         *("invoice", "preview", "--agreement", path, "--period", period),
         *("--price-book", write_json(folder / "book.json", value)),
-        *("--usage", write_events(folder, events, form=form), *flags),
+        *("--usage", write_events(folder, events, form=form)),
+        *flags,
     )
 
 

@@ -85,8 +85,8 @@ def test_flags_lines_and_the_rating_of_one_event_are_one_amount(
     ran, answers = _quoted(price_book, [_line(request) for request in REQUESTS])
     assert (ran.code, ran.err) == (0, "")
     for request, answer in zip(REQUESTS, answers, strict=True):
-        flags = ("quote", "--price-book", price_book, *_flags(request), "--format", "json")
-        assert tokenworks(*flags).json == {"amount": answer["amount"], "currency": "USD"}
+        ran = tokenworks("quote", "--price-book", price_book, *_flags(request), "--format", "json")
+        assert ran.json == {"amount": answer["amount"], "currency": "USD"}
         exact = rated(tmp_path, [event(1, **request)], BOOK).json
         assert exact["total_exact"] == answer["amount"], request
         assert not any(one["unpriced"] for one in exact["accounts"])
@@ -219,6 +219,7 @@ def test_a_flag_that_cannot_be_read_is_one_sentence(
 
 
 def test_a_quote_as_table_and_as_csv(price_book: Path) -> None:
-    flags = ("quote", "--price-book", price_book, *_flags(REQUESTS[1]))
-    assert tokenworks(*flags, "--format", "csv").text == "amount,currency\r\n0.012,USD\r\n"
-    assert "0.012 │ USD" in tokenworks(*flags).text
+    flags = _flags(REQUESTS[1])
+    ran = tokenworks("quote", "--price-book", price_book, *flags, "--format", "csv")
+    assert ran.text == "amount,currency\r\n0.012,USD\r\n"
+    assert "0.012 │ USD" in tokenworks("quote", "--price-book", price_book, *flags).text

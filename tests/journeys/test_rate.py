@@ -161,6 +161,14 @@ def test_an_amount_keeps_every_digit(tmp_path: Path) -> None:
     assert amount_of(ran) == "123456789012345000000.000000000000000001"
 
 
+def test_a_token_of_a_fraction_of_a_cent_is_exact(tmp_path: Path) -> None:
+    # 0.075 per million: one token is 0.000000075 USD, and 10^6 of them are 0.075, owed as 8 cents.
+    value = book(card(rate_of("input_tokens", "0.075")))
+    assert amount_of(rated(tmp_path, [event(1, {"input_tokens": 1})], value)) == "0.000000075"
+    ran = rated(tmp_path, [event(1, {"input_tokens": 10**6})], value)
+    assert (amount_of(ran), ran.json["total_minor"]) == ("0.075", 8)
+
+
 def test_an_amount_that_never_ends_is_a_ratio(tmp_path: Path) -> None:
     # 1 token at 1 per 3 is a third.
     ran = rated(

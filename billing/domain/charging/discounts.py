@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 from billing.domain.agreement.agreement import Agreement, Discount
 from pricing_rules.money import exact_text
-from pricing_rules.prices.price_book import BooksInForce, PriceBook
+from pricing_rules.prices.price_book import BooksInForce, PriceBook, RateEntry
 from pricing_rules.prices.rating import Charge, ChargeBand
 
 MTOK = 1_000_000
@@ -72,12 +73,8 @@ def rates_under_floor(
     numbered = {book.number: book for book in books.books}
     found: dict[UnderFloor, None] = {}
     for charge in charges:
-        percent = sum(
-            Fraction(discount.percent)
-            for discount in agreement.discounts
-            if discount.covers(
-                model=charge.model, service_tier=charge.service_tier, unit=charge.unit
-            )
+        percent = _percent_off(
+            agreement, model=charge.model, service_tier=charge.service_tier, unit=charge.unit
         )
         for band in charge.bands:
             floor = _floor(numbered[band.book_number], charge)
@@ -93,6 +90,57 @@ def rates_under_floor(
                 )
                 found.setdefault(under)
     return tuple(found)
+
+
+def agreed_rates_under_floor(book: PriceBook, *, agreement: Agreement) -> tuple[UnderFloor, ...]:
+    """Every rate of a book, each band of a ladder too, that the agreement's discounts press under
+    its floor, in the order of the book.
+
+    A rate that no discount covers is not named: a person signed it off when the book was published.
+    Flat amounts of bands count for nothing, since a floor is per token.
+    """
+    found: dict[UnderFloor, None] = {}
+    for card in book.rate_cards:
+        floors = {f.unit: Fraction(f.floor) for f in card.cost.floors} if card.cost else {}
+        for entry in card.rates:
+            percent = _percent_off(
+                agreement, model=card.model, service_tier=card.service_tier, unit=entry.unit
+            )
+            if not percent or entry.unit not in floors:
+                continue
+            for rate, per in _listed(entry):
+                after = Fraction(rate) * MTOK / per * (100 - percent) / 100
+                if after < floors[entry.unit]:
+                    under = UnderFloor(
+                        book_number=book.number,
+                        model=card.model,
+                        service_tier=card.service_tier,
+                        unit=entry.unit,
+                        rate_after_discounts=after,
+                        floor=floors[entry.unit],
+                    )
+                    found.setdefault(under)
+    return tuple(found)
+
+
+def _listed(entry: RateEntry) -> tuple[tuple[Decimal, int], ...]:
+    """The rates of an entry, each with its per: one, or that of each band of its ladder."""
+    if entry.ladder is None:
+        # A rate entry has a rate or a ladder; it cannot be None here.
+        return ((entry.rate or Decimal(0), entry.per),)
+    return tuple((band.rate, band.per or entry.per) for band in entry.ladder.bands)
+
+
+def _percent_off(agreement: Agreement, *, model: str, service_tier: str, unit: str) -> Fraction:
+    """What the discounts of an agreement together take off such a charge, in percent."""
+    return sum(
+        (
+            Fraction(discount.percent)
+            for discount in agreement.discounts
+            if discount.covers(model=model, service_tier=service_tier, unit=unit)
+        ),
+        Fraction(0),
+    )
 
 
 def _floor(book: PriceBook, charge: Charge) -> Fraction | None:

@@ -61,7 +61,8 @@ class PricedBand(Document):
     """A part of a charge at one rate: exact ``amount``, which includes ``flat``.
 
     ``whole_packages``: begun packages of ``per`` are counted whole (or only full ones, as the
-    ladder says), so the amount is not quantity * rate / per. ``capped``: the band's cap was reached.
+    ladder says), so the amount is not quantity * rate / per. ``capped``: the band's cap was
+    reached.
     """
 
     book_number: int

@@ -102,7 +102,7 @@ class RatingReport(Document):
     schema_: Literal["tokenworks.rating/1"] = Field(alias="schema")
     currency: CurrencyCode
     minor_digits: int
-    period: str | None
+    period: str | None = None
     price_books: tuple[BookUsed, ...]
     events: EventCounts
     accounts: tuple[RatedAccount, ...]

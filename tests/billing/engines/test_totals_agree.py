@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.engines import csv_lines, duckdb_totals
+from billing.engines import csv_lines, event_runs
 from billing.engines.duckdb_totals import Totals, usage_totals
 from billing.engines.event_source import EventFile, EventTable
 from billing.intake.cloud_events import read_cloud_events
@@ -153,7 +153,7 @@ def test_threads_and_blocks_change_neither_totals_nor_row_numbers(
         rows.append(f"{number},s,{account},2026-10-01T00:00:00Z,m,standard,{tokens}")
     path = tmp_path / "events.csv"
     path.write_text("\n".join(rows))
-    monkeypatch.setitem(duckdb_totals._OFFLINE, "threads", threads)
+    monkeypatch.setitem(event_runs.OFFLINE, "threads", threads)
     monkeypatch.setattr(csv_lines, "_BLOCK_BYTES", 1_000)
     totals = usage_totals(EventFile(path=path, kind="csv"), grid=Grid(), period=None)
     # Copies at multiples of 11; their original is refused where n - 1 is a multiple of 7, and then

@@ -1,0 +1,127 @@
+"""Reading whole tables for ``verify``: nothing is filtered, because damage is found in what is odd.
+
+Invariant: what is read is what stands in the tables, in the order of their keys; a row that has
+lost its parent is read too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, and_, func, select
+
+from billing.store.deliveries import Delivery
+from billing.store.invoices import BilledLine, StoredInvoice
+from billing.store.ledger import LedgerTransaction
+from billing.store.rows import columns_of, read_records, select_records
+from billing.store.tables import (
+    DELIVERIES,
+    EVENT_IDS,
+    EVENTS,
+    INVOICE_LINES,
+    INVOICES,
+    LEDGER_ENTRIES,
+    LEDGER_TRANSACTIONS,
+    NUMBER_SERIES,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberSeries:
+    """Where the counter of a number series stands."""
+
+    issuer: str
+    series: str
+    next_number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostedEntry:
+    """An entry with the transaction that it belongs to."""
+
+    transaction_id: str
+    entry: int
+    ledger_account: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventIdentity:
+    """The identity of an event."""
+
+    owner: str
+    source: str
+    id: str
+
+
+def read_all_invoices(connection: Connection) -> tuple[StoredInvoice, ...]:
+    """Every invoice by issuer, series and number."""
+    return _all(connection, table=INVOICES, record=StoredInvoice)
+
+
+def read_all_lines(connection: Connection) -> tuple[BilledLine, ...]:
+    """Every line by invoice and line."""
+    query = select(*columns_of(BilledLine, table=INVOICE_LINES))
+    query = query.order_by(*INVOICE_LINES.primary_key)
+    return read_records(connection, query=query, record=BilledLine)
+
+
+def read_all_number_series(connection: Connection) -> tuple[NumberSeries, ...]:
+    """Every number series with its counter."""
+    return _all(connection, table=NUMBER_SERIES, record=NumberSeries)
+
+
+def read_all_transactions(connection: Connection) -> tuple[LedgerTransaction, ...]:
+    """Every transaction of the ledger by id."""
+    return _all(connection, table=LEDGER_TRANSACTIONS, record=LedgerTransaction)
+
+
+def read_all_entries(connection: Connection) -> tuple[PostedEntry, ...]:
+    """Every entry by transaction, in order."""
+    return _all(connection, table=LEDGER_ENTRIES, record=PostedEntry)
+
+
+def read_all_deliveries(connection: Connection) -> tuple[Delivery, ...]:
+    """Every delivery by its name."""
+    return _all(connection, table=DELIVERIES, record=Delivery)
+
+
+def accounts_with_events(connection: Connection) -> tuple[str, ...]:
+    """The accounts that have events, sorted."""
+    query = select(EVENTS.c.account).distinct().order_by(EVENTS.c.account)
+    return tuple(connection.scalars(query))
+
+
+def count_identities(connection: Connection) -> int:
+    """How many identities of events there are."""
+    return connection.scalar(select(func.count()).select_from(EVENT_IDS)) or 0
+
+
+def identities_without_event(connection: Connection) -> Iterator[EventIdentity]:
+    """Identities that were accepted and whose event is not there."""
+    return _without(connection, table=EVENT_IDS, other=EVENTS)
+
+
+def events_without_identity(connection: Connection) -> Iterator[EventIdentity]:
+    """Events that were stored past the table of identities."""
+    return _without(connection, table=EVENTS, other=EVENT_IDS)
+
+
+def _all(connection: Connection, *, table: Table, record: type[Any]) -> tuple[Any, ...]:
+    query = select_records(record, table=table).order_by(*table.primary_key)
+    return read_records(connection, query=query, record=record)
+
+
+def _without(connection: Connection, *, table: Table, other: Table) -> Iterator[EventIdentity]:
+    names = ("owner", "source", "id")
+    same = and_(*(table.c[name] == other.c[name] for name in names))
+    query: Select[Any] = (
+        select(*(table.c[name] for name in names))
+        .outerjoin(other, same)
+        .where(other.c.id.is_(None))
+        .order_by(*(table.c[name] for name in names))
+    )
+    for owner, source, event_id in connection.execute(query):
+        yield EventIdentity(owner=owner, source=source, id=event_id)

@@ -1,0 +1,67 @@
+"""Facts are appended: the database itself refuses to edit or remove them (I24, I26)."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from billing.store.store import Store
+from billing.store.table_parts import METADATA
+from billing.store.tables import APPEND_ONLY
+from tests.billing.store.made_rows import fill
+
+MUTABLE = {"usage_totals", "account_grids", "number_series"}
+
+
+def test_every_table_is_a_table_of_facts_or_named_here() -> None:
+    assert set(METADATA.tables) == set(APPEND_ONLY) | MUTABLE
+    assert not MUTABLE & set(APPEND_ONLY)
+
+
+def test_a_close_leaves_a_row_in_every_table(store: Store) -> None:
+    with store.write() as connection:
+        fill(connection)
+    with store.read() as connection:
+        for table in METADATA.tables.values():
+            rows = connection.scalar(select(func.count()).select_from(table))
+            assert rows, table.name
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE {table} SET {key} = {key}",
+        "DELETE FROM {table}",
+        # REPLACE removes the row that stands in its way, past triggers, unless they are recursive.
+        "INSERT OR REPLACE INTO {table} SELECT * FROM {table}",
+        "UPDATE OR REPLACE {table} SET {key} = {key}",
+    ],
+)
+def test_a_fact_is_neither_edited_nor_removed(store: Store, table: str, statement: str) -> None:
+    with store.write() as connection:
+        fill(connection)
+    key = f'"{next(iter(METADATA.tables[table].primary_key)).name}"'
+    with pytest.raises(IntegrityError, match="are appended, never edited"), store.write() as c:
+        # Children would refuse first: what is tested is the table's own trigger.
+        c.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+        c.exec_driver_sql(statement.format(table=table, key=key))
+
+
+def test_the_message_names_the_facts(store: Store) -> None:
+    with store.write() as connection:
+        fill(connection)
+    with (
+        pytest.raises(IntegrityError, match="invoice lines are appended, never edited"),
+        store.write() as connection,
+    ):
+        connection.exec_driver_sql("DELETE FROM invoice_lines")
+
+
+@pytest.mark.parametrize("table", sorted(MUTABLE))
+def test_what_is_no_fact_may_be_edited(store: Store, table: str) -> None:
+    with store.write() as connection:
+        fill(connection)
+    with store.write() as connection:
+        connection.exec_driver_sql(f"DELETE FROM {table}")
