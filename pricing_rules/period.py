@@ -1,12 +1,13 @@
-"""Moments and half-open periods in UTC.
+"""Moments, half-open periods in UTC, and the anchor that billing periods are computed from.
 
 Invariant: a moment is an integer of microseconds since 1970-01-01T00:00Z, a period is ``[start,
-end)``, and no text without an offset becomes a moment.
+end)``, no text without an offset becomes a moment, and the periods of an anchor tile time.
 """
 
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
@@ -27,6 +28,7 @@ _MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt](?!24)([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,12})?"
     r"([Zz]|[+-][0-9]{2}:[0-5][0-9])\Z"
 )
+_MONTH = re.compile(r"(19[7-9][0-9]|2[01][0-9]{2})-(0[1-9]|1[0-2])\Z")
 
 
 def parse_moment(text: object) -> int:
@@ -120,10 +122,97 @@ def _side(text: str, *, zone: str) -> int:
     if not _DATE.match(text):
         return parse_moment(text)
     try:
-        local = datetime.combine(date.fromisoformat(text), time(0), tzinfo=known_zone(zone))
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise ValueError(f'is not a date that exists: "{text:.40}" ({error})') from None
-    return checked_moment((local - _EPOCH) // timedelta(microseconds=1), text=text)
+    return checked_moment(_midnight_at(day, zone=known_zone(zone)), text=text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillingAnchor:
+    """The day of the month (1 to 31) on which an account's billing periods start in its IANA zone.
+
+    A month that is too short starts its period on its last day, and the next one returns to the
+    anchor's day: each boundary is computed from the anchor, never from the one before. A period
+    starts at the local midnight of its day: at the first of two, where the zone turns back to it,
+    and at the first instant that exists after it, where the zone skips it. ValueError for another
+    day or an unknown zone.
+    """
+
+    day: int
+    zone: str
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.day <= 31:
+            raise ValueError(f"an anchor is a day of the month from 1 to 31, not {self.day}")
+        known_zone(self.zone)
+
+    def starting_in(self, year: int, *, month: int) -> Period:
+        """The period that starts in a month of the zone's calendar: what ``2026-10`` names."""
+        later_year, later_month = divmod(12 * year + month, 12)
+        return Period(
+            start_at=self._boundary_at(year, month=month),
+            end_at=self._boundary_at(later_year, month=later_month + 1),
+        )
+
+    def period_at(self, moment_at: int) -> Period:
+        """The one period that holds a moment."""
+        local = _local(moment_at, zone=known_zone(self.zone))
+        # The month before has started in any calendar; up to two steps lead on from it.
+        months = 12 * local.year + local.month - 2
+        while (period := self._starting(months)).end_at <= moment_at:
+            months += 1
+        return period
+
+    def boundaries(self, start_at: int, *, end_at: int) -> tuple[int, ...]:
+        """Every moment in ``[start_at, end_at)`` at which a period starts."""
+        found: list[int] = []
+        at = self.period_at(start_at)
+        if at.start_at == start_at < end_at:
+            found.append(start_at)
+        while at.end_at < end_at:
+            found.append(at.end_at)
+            at = self.period_at(at.end_at)
+        return tuple(found)
+
+    def _starting(self, months: int) -> Period:
+        year, month = divmod(months, 12)
+        return self.starting_in(year, month=month + 1)
+
+    def _boundary_at(self, year: int, *, month: int) -> int:
+        day = min(self.day, monthrange(year, month)[1])
+        return _midnight_at(date(year, month, day), zone=known_zone(self.zone))
+
+
+def parse_month(text: str) -> tuple[int, int]:
+    """``2026-10`` as (2026, 10); DocumentError for any other text, and outside of 1970 to 2199."""
+    found = _MONTH.match(text)
+    if not found:
+        raise DocumentError("period", f'must be a month such as 2026-10, not "{text:.40}"')
+    return int(found[1]), int(found[2])
+
+
+def _midnight_at(day: date, *, zone: ZoneInfo) -> int:
+    """The first instant of a local day: its first midnight, or what follows where it is skipped."""
+    first, second = (datetime.combine(day, time(0, fold=fold), tzinfo=zone) for fold in (0, 1))
+    at = (first - _EPOCH) // timedelta(microseconds=1)
+    if _local(at, zone=zone).replace(tzinfo=None) == first.replace(tzinfo=None):
+        return at
+    # The zone skips this midnight: its clock jumps between the two readings of it, at a whole
+    # second.
+    before, after = (second - _EPOCH) // timedelta(seconds=1), at // MICROSECONDS
+    jumped = _local(at, zone=zone).utcoffset()
+    while after - before > 1:
+        middle = (before + after) // 2
+        if _local(middle * MICROSECONDS, zone=zone).utcoffset() == jumped:
+            after = middle
+        else:
+            before = middle
+    return after * MICROSECONDS
+
+
+def _local(moment_at: int, *, zone: ZoneInfo) -> datetime:
+    return (_EPOCH + timedelta(microseconds=moment_at)).astimezone(zone)
 
 
 def known_zone(name: str) -> ZoneInfo:

@@ -54,6 +54,11 @@ _INTEGERS = {
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"),
     *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),
 }
+_ZONED = {"TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"}
+"""Moments; nanoseconds are cut to microseconds."""
+
+_NOTHING = '"NULL"'
+"""The type of a Parquet column without any value: nothing was reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,8 +258,10 @@ def _parquet_raw_sql(columns: Sequence[FileColumn], *, file: EventFile) -> str:
     cells = []
     for column in columns:
         cell = column.sql
-        if column.sql_type == "TIMESTAMP WITH TIME ZONE":
-            cell = f"epoch_us({cell})"
+        if column.sql_type in _ZONED:
+            cell = f"epoch_us(CAST({cell} AS TIMESTAMP WITH TIME ZONE))"
+        elif column.sql_type == _NOTHING:
+            cell = f"CAST({cell} AS {_typed_as(column)})"
         elif column.sql_type == "VARCHAR":
             cell = f"NULLIF({cell}, '')"
         elif column.sql_type.startswith("DECIMAL"):
@@ -280,20 +287,26 @@ def _canonical(name: str, *, file: EventFile) -> str:
     raise DocumentError(file.name, f'the column "{name:.60}" is unknown{hint}')
 
 
+def _typed_as(column: FileColumn) -> str:
+    is_count = column.canonical in UNITS or column.canonical == "request_tokens"
+    return "BIGINT" if is_count else "VARCHAR"
+
+
 def _check_type(column: FileColumn, *, file: EventFile) -> None:
     """Parquet columns have types; only those that hold each value exactly are read."""
     sql_type, where = column.sql_type, f'{file.name} column "{column.name}"'
     if column.canonical in UNITS or column.canonical == "request_tokens":
         unit = UNITS.get(column.canonical)
         exact = unit is not None and unit.scale > 1 and sql_type.startswith(("VARCHAR", "DECIMAL"))
-        if sql_type not in _INTEGERS and not exact and file.kind == "parquet":
+        whole = sql_type in _INTEGERS or sql_type == _NOTHING
+        if not whole and not exact and file.kind == "parquet":
             raise DocumentError(where, f"counts must be integers, not {sql_type}")
     elif column.canonical == "occurred_at":
-        if sql_type.startswith("TIMESTAMP") and sql_type != "TIMESTAMP WITH TIME ZONE":
+        if sql_type.startswith("TIMESTAMP") and sql_type not in _ZONED:
             raise DocumentError(where, f"{sql_type} has no time zone; write it with one, in UTC")
-        if sql_type not in {"TIMESTAMP WITH TIME ZONE", "VARCHAR"}:
+        if sql_type not in {*_ZONED, "VARCHAR"}:
             raise DocumentError(where, f"must be a timestamp with a time zone, not {sql_type}")
-    elif sql_type != "VARCHAR":
+    elif sql_type not in {"VARCHAR", _NOTHING}:
         raise DocumentError(where, f"must be text, not {sql_type}")
 
 

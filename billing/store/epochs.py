@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, insert, select
 
 from billing.store.points import reach
-from billing.store.tables import EPOCHS, EVENTS
+from billing.store.tables import AGREEMENTS, EPOCHS, EVENTS, PRICE_BOOKS
 
 FIRST_EPOCH = 1
 
@@ -37,7 +37,16 @@ def last_sealed_at(connection: Connection) -> int | None:
     return epoch_sealed_at(connection, epoch=current_epoch(connection) - 1)
 
 
-def has_new_events(connection: Connection) -> bool:
-    """Whether an event entered the current epoch."""
+def has_new_facts(connection: Connection) -> bool:
+    """Whether an event entered the current epoch, or a price book was published or an agreement
+    accepted after the last seal: whether a seal would add something.
+    """
+    sealed_at = last_sealed_at(connection)
+    if sealed_at is None:
+        return True
     newest = select(EVENTS.c.epoch).order_by(EVENTS.c.seq.desc()).limit(1)
-    return connection.scalar(newest) == current_epoch(connection)
+    if connection.scalar(newest) == current_epoch(connection):
+        return True
+    published_at = connection.scalar(select(func.max(PRICE_BOOKS.c.published_at))) or 0
+    accepted_at = connection.scalar(select(func.max(AGREEMENTS.c.accepted_at))) or 0
+    return max(published_at, accepted_at) > sealed_at

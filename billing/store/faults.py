@@ -75,8 +75,9 @@ def _fault(original: object, *, where: str) -> StoreError | None:
     if not isinstance(code, int):
         return None
     if code == _CONSTRAINT_DATATYPE:
-        # SQLite adds integers beyond 64 bits as floats, and a STRICT table refuses the float.
-        too_large = "cannot store REAL value in INTEGER" in str(original)
+        # SQLite adds integers beyond 64 bits as floats, and a STRICT table refuses the float. Only
+        # totals are added by the database.
+        too_large = "REAL value in INTEGER column usage_totals.count" in str(original)
         return StoreError(where, _TOO_LARGE) if too_large else None
     found = _SENTENCES.get(code & 0xFF)
     return found[0](where, found[1]) if found else None

@@ -236,6 +236,9 @@ class PriceBook(Document):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> PriceBook:
+        reserved = sorted({"region", "request_tokens"} & self.dimensions.keys())
+        if reserved:
+            raise ValueError(f'"{reserved[0]}" is no dimension of its own; rename it')
         cards: set[tuple[str, str]] = set()
         for card in self.rate_cards:
             if (card.model, card.service_tier) in cards:

@@ -58,7 +58,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpriced:
-    """Usage that no rate covers or that two rates claim: kept, counted, shown, never zero."""
+    """Usage that no rate covers or that two rates claim: kept, counted, shown, never zero.
+
+    ``events``: how many events there are in the cells that hold it.
+    """
 
     account: str
     model: str

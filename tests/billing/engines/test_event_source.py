@@ -88,6 +88,17 @@ def test_a_parquet_file_with_a_column_that_is_not_exact_is_refused(
     assert column.replace("_team", ".team") in said
 
 
+def test_nanoseconds_are_cut_and_a_column_without_values_reports_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    nanoseconds = pa.array([1_790_812_800_000_000_999], type=pa.timestamp("ns", tz="UTC"))
+    nothing = pa.nulls(1)
+    columns = {"time": nanoseconds, "input_tokens": pa.array([7]), "region": nothing}
+    pq.write_table(table(**columns, cache_read_tokens=nothing), path)
+    found = usage_totals(EventFile(path=path, kind="parquet"), grid=Grid(), period=None)
+    assert found.totals[0].leaves == {"input_tokens": 7}
+    assert (found.totals[0].cell.region, found.rejected) == ("", 0)
+
+
 @pytest.mark.parametrize(
     "column, array, count",
     [

@@ -130,6 +130,7 @@ WINDOW = {"zone": "UTC", "start_time": "01:00", "end_time": "04:00"}
             },
             "rate_cards[0]: two rates of input_tokens when request_tokens>=10 on one card; keep",
         ),
+        ({"dimensions": {"region": ["eu"]}}, '"region" is no dimension of its own; rename it'),
         (
             {"rate_cards": [card_json([{**RATE, "when": {"dimensions": {"team": "x"}}}])]},
             'the dimension "team" is not declared under dimensions',

@@ -1,0 +1,162 @@
+"""Totals add up in integers, are refused beyond 64 bits, and are rebuilt for one account."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.store.grid import AccountGrid, account_grid
+from billing.store.store import Store, StoreError
+from billing.store.table_parts import METADATA
+from billing.store.usage_totals import (
+    accounts_with_totals,
+    add_totals,
+    read_all_totals,
+    read_totals,
+    replace_totals,
+)
+from pricing_rules.period import Period
+from pricing_rules.usage import totals as pure
+from pricing_rules.usage.totals import UsageTotal
+from tests.billing.store.made_rows import total
+
+MAX = 2**63 - 1
+
+
+def add(store: Store, *, totals: Sequence[UsageTotal]) -> None:
+    """Add in one transaction."""
+    with store.write() as connection:
+        add_totals(connection, totals=totals)
+
+
+def stored(store: Store, *, account: str = "acme") -> tuple[UsageTotal, ...]:
+    """All totals of an account."""
+    with store.read() as connection:
+        return read_all_totals(connection, account=account)
+
+
+def test_totals_of_one_cell_add_up(store: Store) -> None:
+    add(store, totals=[total(events=2, leaves={"input_tokens": 10})])
+    add(store, totals=[total(events=3, leaves={"input_tokens": 5, "output_tokens": 7})])
+    # 2 + 3 events, 10 + 5 input tokens, 0 + 7 output tokens.
+    assert stored(store) == (total(events=5, leaves={"input_tokens": 15, "output_tokens": 7}),)
+
+
+def test_equal_cells_of_one_call_add_up(store: Store) -> None:
+    add(store, totals=[total(events=1), total(events=1)])
+    assert stored(store) == (total(events=2, leaves={"input_tokens": 20}),)
+
+
+def test_a_cell_without_tokens_still_has_its_events(store: Store) -> None:
+    add(store, totals=[total(events=4, leaves={"input_tokens": 0})])
+    assert stored(store) == (total(events=4, leaves={}),)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        total(epoch=2),
+        total(segment_start_at=1),
+        total(size_class_tokens=200_001),
+        total(model="n"),
+        total(dimensions=(("team", "a"),)),
+        total(dimensions=(("team", "ä"), ("zone", ""))),
+    ],
+)
+def test_cells_that_differ_in_one_part_stay_apart(store: Store, other: UsageTotal) -> None:
+    add(store, totals=[other, total()])
+    assert stored(store) == tuple(sorted([other, total()], key=lambda t: t.cell))
+
+
+def test_the_largest_sum_is_kept_and_one_more_is_refused(store: Store) -> None:
+    add(store, totals=[total(leaves={"input_tokens": MAX - 1})])
+    add(store, totals=[total(leaves={"input_tokens": 1})])
+    assert stored(store)[0].leaves == {"input_tokens": MAX}
+    with pytest.raises(StoreError, match="beyond 64 bits; nothing was stored"):
+        add(store, totals=[total(account="aaa"), total(leaves={"input_tokens": 1})])
+    with pytest.raises(StoreError, match="beyond 64 bits"):
+        add(store, totals=[total(leaves={"input_tokens": MAX})])
+    assert stored(store) == (total(events=2, leaves={"input_tokens": MAX}),)
+    assert stored(store, account="aaa") == ()  # it was in the transaction that was refused
+
+
+def test_a_count_that_no_column_holds_is_refused(store: Store) -> None:
+    with pytest.raises(StoreError, match="beyond 64 bits"):
+        add(store, totals=[total(leaves={"input_tokens": MAX + 1})])
+
+
+def test_totals_are_read_by_period_and_epoch(store: Store) -> None:
+    cells = [
+        total(segment_start_at=99),
+        total(segment_start_at=100),
+        total(segment_start_at=199),
+        total(segment_start_at=200),
+        total(segment_start_at=100, epoch=2),
+        total(segment_start_at=100, account="globex"),
+    ]
+    add(store, totals=cells)
+    period = Period(start_at=100, end_at=200)
+    with store.read() as connection:
+        first = read_totals(connection, account="acme", period=period, through_epoch=1)
+        both = read_totals(connection, account="acme", period=period, through_epoch=2)
+        assert accounts_with_totals(connection) == ("acme", "globex")
+    assert first == (cells[1], cells[2])
+    assert both == (cells[1], cells[2], cells[4])
+
+
+def test_replaced_totals_are_those_of_one_account_alone(store: Store) -> None:
+    add(store, totals=[total(), total(segment_start_at=50), total(account="globex")])
+    with store.write() as connection:
+        replace_totals(
+            connection,
+            account="acme",
+            totals=[total(segment_start_at=70)],
+            grid_version=3,
+            agreement_version=2,
+        )
+        built = account_grid(connection, account="acme")
+    assert built == AccountGrid(account="acme", grid_version=3, agreement_version=2)
+    assert stored(store) == (total(segment_start_at=70),)
+    assert stored(store, account="globex") == (total(account="globex"),)
+
+
+def test_totals_of_another_account_are_not_put_in_its_place(store: Store) -> None:
+    with pytest.raises(ValueError, match="globex"), store.write() as connection:
+        replace_totals(
+            connection,
+            account="acme",
+            totals=[total(account="globex")],
+            grid_version=1,
+            agreement_version=1,
+        )
+
+
+TOTALS = st.builds(
+    total,
+    events=st.integers(0, 5),
+    leaves=st.dictionaries(st.sampled_from(["input_tokens", "output_tokens"]), st.integers(0, 9)),
+    epoch=st.integers(1, 2),
+    segment_start_at=st.integers(0, 1),
+    model=st.sampled_from(["m", "n"]),
+    dimensions=st.sampled_from([(), (("a", "x"),), (("a", "x"), ("b", "y"))]),
+)
+
+
+@given(parts=st.lists(st.lists(TOTALS, max_size=6), max_size=4))
+def test_the_store_adds_as_the_pure_sum_does(
+    made_file: Path, parts: list[list[UsageTotal]]
+) -> None:
+    from billing.store.store import open_store
+
+    added = pure.add_totals(t for part in parts for t in part)
+    with open_store(made_file) as store, store.write() as connection:
+        for part in parts:
+            add_totals(connection, totals=part)
+        found = read_all_totals(connection, account="acme")
+        connection.execute(METADATA.tables["usage_totals"].delete())
+    # A cell without events and tokens has no row.
+    assert found == tuple(t for t in added if t.events or t.leaves)
