@@ -6,7 +6,6 @@ all.
 
 from __future__ import annotations
 
-
 import click
 
 from billing.cli.output import format_option, print_rows, say

@@ -14,7 +14,6 @@ from billing.domain.agreement.billing_periods import check_next_version
 from billing.domain.charging.discounts import UnderFloor, agreed_rates_under_floor
 from billing.operations.files import read_file
 from billing.operations.floor_override import FloorOverride, check_override
-from billing.operations.grid import register_cuts
 from billing.operations.stored_book import books_known
 from billing.store.agreements import StoredAgreement, append_agreement, read_agreements
 from billing.store.audit import append_audit
@@ -48,7 +47,10 @@ class Accepted:
 def accept_agreement(
     path: Path, *, store: Store, by: str, now_at: int, override: FloorOverride | None = None
 ) -> Accepted:
-    """Accept the agreement of a file as the next version of its account, and register its cuts.
+    """Accept the agreement of a file as the next version of its account.
+
+    Its cuts are those of its account alone: the totals of the account are stale from now on, and
+    the next close rebuilds them.
 
     The same file again changes nothing. DocumentError where its version number holds another
     content, where it cannot follow the versions before, where it reaches back into a period that
@@ -89,12 +91,6 @@ def accept_agreement(
                 document=canonical_json(document).decode(),
             ),
         )
-        register_cuts(
-            connection,
-            agreement=agreement,
-            reason=f"agreement of {agreement.account}, version {agreement.version}",
-            now_at=now_at,
-        )
         append_audit(
             connection,
             command="agreement accept",
@@ -131,9 +127,7 @@ def _read(stored: StoredAgreement) -> Agreement:
     return agreement
 
 
-def _check_moments(
-    connection: Connection, *, agreement: Agreement, name: str, now_at: int
-) -> None:
+def _check_moments(connection: Connection, *, agreement: Agreement, name: str, now_at: int) -> None:
     sealed_at = last_sealed_at(connection)
     if sealed_at is not None and now_at <= sealed_at:
         raise DocumentError(

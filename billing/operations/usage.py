@@ -5,6 +5,8 @@ Invariant: every row of a file is counted in exactly one of accepted, duplicate,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -47,22 +49,38 @@ def read_totals(path: Path, *, grid: Grid, period: Period | None) -> Totals:
 
 
 def _totals(path: Path, *, grid: Grid, period: Period | None) -> Totals:
+    if read_as(path) == "CloudEvents":
+        table, rejected = read_cloud_events(read_file(path), name=path.name)
+        return usage_totals(EventTable(table=table, rejected=rejected), grid=grid, period=period)
+    with readable(path):
+        return usage_totals(event_file(path), grid=grid, period=period)
+
+
+def read_as(path: Path) -> str:
+    """How a usage file is read; DocumentError where its ending is not known."""
     kind = READ_AS.get(path.suffix.lower())
     if kind is None:
         endings = ", ".join(READ_AS)
         raise DocumentError(
             str(path), f'is not known by its ending "{path.suffix}"; usage files end in {endings}'
         )
-    if kind == "CloudEvents":
-        table, rejected = read_cloud_events(read_file(path), name=path.name)
-        return usage_totals(EventTable(table=table, rejected=rejected), grid=grid, period=period)
+    return kind
+
+
+def event_file(path: Path) -> EventFile:
+    """A CSV or Parquet file that an engine reads; DocumentError where there is none, or nothing."""
+    if not path.is_file():
+        raise DocumentError(str(path), "cannot be read (no such file)")
+    if path.stat().st_size == 0:
+        raise DocumentError(str(path), "the file is empty")
+    return EventFile(path=path, kind="csv" if read_as(path) == "csv" else "parquet")
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Raise what the machine reports inside of reading a file as a DocumentError."""
     try:
-        if not path.is_file():
-            raise DocumentError(str(path), "cannot be read (no such file)")
-        if path.stat().st_size == 0:
-            raise DocumentError(str(path), "the file is empty")
-        file = EventFile(path=path, kind="csv" if kind == "csv" else "parquet")
-        return usage_totals(file, grid=grid, period=period)
+        yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DocumentError(str(path), f"cannot be read ({reason})") from None

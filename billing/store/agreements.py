@@ -53,6 +53,13 @@ def latest_agreement_version(connection: Connection, *, account: str) -> int:
     return connection.scalar(query) or 0
 
 
+def latest_agreement_versions(connection: Connection) -> dict[str, int]:
+    """The number of the newest version of each account that accepted an agreement."""
+    query = select(AGREEMENTS.c.account, func.max(AGREEMENTS.c.version).label("version"))
+    query = query.group_by(AGREEMENTS.c.account).order_by(AGREEMENTS.c.account)
+    return {row.account: row.version for row in connection.execute(query)}
+
+
 def accounts_with_agreements(connection: Connection) -> tuple[str, ...]:
     """The accounts that accepted an agreement, sorted."""
     query = select(AGREEMENTS.c.account).distinct().order_by(AGREEMENTS.c.account)

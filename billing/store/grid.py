@@ -6,6 +6,7 @@ the grid or its agreements have a newer version than those that its totals were 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from billing.store.points import reach
 from billing.store.rows import append_rows, json_text, read_records, select_records, upsert
 from billing.store.tables import ACCOUNT_GRIDS, AGREEMENTS, GRID_VERSIONS, USAGE_TOTALS
 from pricing_rules.usage.totals import Grid
+
+_ACCOUNTS_AT_ONCE = 10_000
+"""Accounts looked up with one statement; SQLite takes 32,766 parameters."""
 
 _read_numbers = msgspec.json.Decoder(tuple[int, ...]).decode
 _read_names = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -83,6 +87,31 @@ def account_grid(connection: Connection, *, account: str) -> AccountGrid | None:
     query = select_records(AccountGrid, table=ACCOUNT_GRIDS)
     query = query.where(ACCOUNT_GRIDS.c.account == account)
     return next(iter(read_records(connection, query=query, record=AccountGrid)), None)
+
+
+def read_account_grids(
+    connection: Connection, *, accounts: Sequence[str]
+) -> dict[str, AccountGrid]:
+    """As ``account_grid``, of those accounts that have one."""
+    found: dict[str, AccountGrid] = {}
+    query = select_records(AccountGrid, table=ACCOUNT_GRIDS)
+    for start in range(0, len(accounts), _ACCOUNTS_AT_ONCE):
+        some = accounts[start : start + _ACCOUNTS_AT_ONCE]
+        part = query.where(ACCOUNT_GRIDS.c.account.in_(some))
+        for one in read_records(connection, query=part, record=AccountGrid):
+            found[one.account] = one
+    return found
+
+
+def append_account_grids(connection: Connection, *, grids: Sequence[AccountGrid]) -> None:
+    """Note under which versions the totals of new accounts are built, in the order of accounts."""
+    append_rows(
+        connection,
+        table=ACCOUNT_GRIDS,
+        names=("account", "grid_version", "agreement_version"),
+        rows=sorted((one.account, one.grid_version, one.agreement_version) for one in grids),
+    )
+    reach("grid.account_set")
 
 
 def set_account_grid(

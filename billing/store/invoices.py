@@ -132,6 +132,14 @@ def read_invoice(
     return next(iter(read_records(connection, query=query, record=StoredInvoice)), None)
 
 
+def find_invoices(connection: Connection, *, series: str, number: int) -> tuple[StoredInvoice, ...]:
+    """The invoices of a number in the series of this name, one for each issuer that has it."""
+    query = select_records(StoredInvoice, table=INVOICES).where(
+        INVOICES.c.series == series, INVOICES.c.number == number
+    )
+    return read_records(connection, query=query.order_by(INVOICES.c.issuer), record=StoredInvoice)
+
+
 def read_invoice_lines(
     connection: Connection, *, issuer: str, series: str, number: int
 ) -> tuple[StoredLine, ...]:

@@ -7,6 +7,7 @@ bits is refused, never wrong. The unit ``requests`` holds the number of events o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -26,6 +27,15 @@ _KEY = tuple(column.name for column in USAGE_TOTALS.primary_key)
 _CELL = _KEY[:-1]
 
 _read_pairs = msgspec.json.Decoder(dict[str, str]).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentUse:
+    """That an account has usage of an epoch and an outcome in a time segment."""
+
+    segment_start_at: int
+    epoch: int
+    outcome: str
 
 
 def add_totals(connection: Connection, *, totals: Sequence[UsageTotal]) -> None:
@@ -60,6 +70,24 @@ def read_all_totals(connection: Connection, *, account: str) -> tuple[UsageTotal
     """All totals of an account, apart by epoch, in canonical key order."""
     query = select(USAGE_TOTALS).where(USAGE_TOTALS.c.account == account)
     return tuple(sorted(_totals(connection, query=query), key=lambda total: total.cell))
+
+
+def read_segments(
+    connection: Connection, *, account: str, through_epoch: int
+) -> tuple[SegmentUse, ...]:
+    """In which time segments an account has usage, of which epochs up to ``through_epoch``."""
+    columns = USAGE_TOTALS.c
+    key = (columns.segment_start_at, columns.epoch, columns.outcome)
+    query = (
+        select(*key)
+        .distinct()
+        .where(columns.account == account, columns.epoch <= through_epoch)
+        .order_by(*key)
+    )
+    return tuple(
+        SegmentUse(segment_start_at=start_at, epoch=epoch, outcome=outcome)
+        for start_at, epoch, outcome in connection.execute(query)
+    )
 
 
 def accounts_with_totals(connection: Connection) -> tuple[str, ...]:

@@ -59,6 +59,12 @@ PLANTED = [
     ("billing-rooms", "billing/engines/planted.py", "import billing.intake", "engines.planted ->"),
     ("billing-rooms", "billing/new_room.py", "", "billing.new_room"),
     ("pure-core", "billing/domain/planted.py", "import duckdb", "domain.planted -> duckdb"),
+    (
+        "store-door",
+        "billing/operations/planted.py",
+        "import sqlalchemy",
+        "operations.planted -> sqlalchemy",
+    ),
     ("pandas-door", "pricing_rules/prices/planted.py", "import pandas", "planted -> pandas"),
 ]
 

@@ -1,21 +1,21 @@
 """The agreement as a document (``agreement.yaml``, ``tokenworks.agreement/1``), and its versions.
 
 Invariant: its discounts together never exceed a charge, its tax status is complete, its currency is
-that of the price book (rating never converts), and its versions share one billing anchor.
+that of the price book (rating never converts), and at any moment at most one version is in effect.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import product
+from itertools import pairwise, product
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from pricing_rules.document import Document, DocumentError, Name, Text
 from pricing_rules.money import CurrencyCode, RateText
-from pricing_rules.period import BillingAnchor, MomentText, Period, known_zone, moment_text
+from pricing_rules.period import BillingAnchor, MomentText, known_zone, moment_text
 from pricing_rules.prices.price_book import UnitName
 
 TaxCategory = Literal["S", "Z", "E", "AE", "G", "O"]
@@ -138,19 +138,12 @@ class Agreement(Document):
         return BillingAnchor(day=self.anchor_day, zone=self.zone)
 
 
-_KEPT = ("account", "currency", "zone", "anchor_day", "prices_include_tax")
-"""What every version of an account's agreement says alike, so that periods tile and each invoice
-can hold corrections of those before it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgreementVersions:
-    """All versions that one account accepted, by number, each in effect until the next one is.
+    """All versions that one account accepted, in order; each is in effect until the next one is.
 
-    The version in effect when a billing period starts holds for all of it; one that is effective
-    in the middle of a period holds from the next one on. The first period starts with the first
-    version. DocumentError where there is no version, where a later one is not effective later, or
-    where it changes what versions keep (account, currency, zone, anchor_day, prices_include_tax).
+    DocumentError where there is none, where one is another account's, and where a later one has no
+    higher number or no later ``effective_from``.
     """
 
     versions: tuple[Agreement, ...]
@@ -158,9 +151,10 @@ class AgreementVersions:
     def __post_init__(self) -> None:
         if not self.versions:
             raise DocumentError("agreement", "there is no version; give at least one")
-        first, before = self.versions[0], self.versions[0]
-        for later in self.versions[1:]:
-            where = f"agreement of {first.account}, version {later.version}"
+        for before, later in pairwise(self.versions):
+            where = f"agreement of {before.account}, version {later.version}"
+            if later.account != before.account:
+                raise DocumentError(where, f"is of {later.account}; give one account's versions")
             if later.version <= before.version:
                 raise DocumentError(
                     where, f"does not follow version {before.version}; give it a higher number"
@@ -168,55 +162,11 @@ class AgreementVersions:
             if later.effective_from <= before.effective_from:
                 raise DocumentError(
                     where,
-                    f"is not effective after version {before.version}, which is from "
+                    f"is not in effect after version {before.version}, which is from "
                     f"{moment_text(before.effective_from)} on; give a later effective_from",
                 )
-            for name in _KEPT:
-                kept, changed = getattr(first, name), getattr(later, name)
-                if changed != kept:
-                    raise DocumentError(
-                        f"{where}, {name}",
-                        f"changes from {kept} to {changed}, which this version cannot bill; keep "
-                        f"{kept}",
-                    )
-            before = later
-
-    @property
-    def anchor(self) -> BillingAnchor:
-        """What the billing periods of the account are computed from."""
-        return self.versions[0].anchor
 
     def at(self, moment_at: int) -> Agreement | None:
         """The version in effect at a moment; None before the first."""
         found = [one for one in self.versions if one.effective_from <= moment_at]
         return found[-1] if found else None
-
-    def starting_in(self, year: int, *, month: int) -> Period | None:
-        """The billing period that a month names, without what lies before the first version.
-
-        None where all of it does.
-        """
-        whole = self.anchor.starting_in(year, month=month)
-        return self._from_first(whole)
-
-    def period_at(self, moment_at: int) -> Period | None:
-        """The billing period that holds a moment; None before the first version."""
-        if moment_at < self.versions[0].effective_from:
-            return None
-        return self._from_first(self.anchor.period_at(moment_at))
-
-    def boundaries(self, start_at: int, *, end_at: int) -> tuple[int, ...]:
-        """Every moment in ``[start_at, end_at)`` at which a billing period of the account starts:
-        the cuts that its usage totals need.
-        """
-        first_at = self.versions[0].effective_from
-        found = set(self.anchor.boundaries(max(start_at, first_at), end_at=end_at))
-        if start_at <= first_at < end_at:
-            found.add(first_at)
-        return tuple(sorted(found))
-
-    def _from_first(self, period: Period) -> Period | None:
-        first_at = self.versions[0].effective_from
-        if period.end_at <= first_at:
-            return None
-        return Period(start_at=max(period.start_at, first_at), end_at=period.end_at)

@@ -41,7 +41,7 @@ def billing_periods(
         whole = version.anchor.starting_in(year, month=month)
         for moment_at in (version.effective_from, whole.start_at):
             agreed = billing_period_at(versions, moment_at=moment_at)
-            if agreed is not None and _starts_in(agreed) == (year, month):
+            if agreed is not None and _is_of(agreed, year=year, month=month):
                 found[agreed.period.start_at] = agreed
     return tuple(found[start_at] for start_at in sorted(found))
 
@@ -53,11 +53,16 @@ def billing_period_at(versions: Sequence[Agreement], *, moment_at: int) -> Agree
         return None
     agreement = max(started, key=lambda one: one.effective_from)
     whole = agreement.anchor.period_at(moment_at)
-    later = (one.effective_from for one in versions if one.effective_from > moment_at)
+    later = [one.effective_from for one in versions if one.effective_from > moment_at]
     period = Period(
-        start_at=max(whole.start_at, agreement.effective_from), end_at=min(whole.end_at, *later)
+        start_at=max(whole.start_at, agreement.effective_from),
+        end_at=min([whole.end_at, *later]),
     )
     return AgreedPeriod(agreement=agreement, period=period)
+
+
+def _is_of(agreed: AgreedPeriod, *, year: int, month: int) -> bool:
+    return month_of(agreed.period, zone=agreed.agreement.zone) == (year, month)
 
 
 def check_next_version(versions: Sequence[Agreement], *, agreement: Agreement) -> None:
@@ -72,7 +77,8 @@ def check_next_version(versions: Sequence[Agreement], *, agreement: Agreement) -
     where = f"agreement of {agreement.account}"
     if agreement.version <= newest.version:
         raise DocumentError(
-            where, f"version {agreement.version} does not follow {newest.version}; give a higher one"
+            where,
+            f"version {agreement.version} does not follow {newest.version}; give a higher one",
         )
     if agreement.currency != newest.currency:
         raise DocumentError(
@@ -93,7 +99,7 @@ def check_next_version(versions: Sequence[Agreement], *, agreement: Agreement) -
         )
 
 
-def _starts_in(agreed: AgreedPeriod) -> tuple[int, int]:
-    zone = known_zone(agreed.agreement.zone)
-    start = (_EPOCH + timedelta(microseconds=agreed.period.start_at)).astimezone(zone)
+def month_of(period: Period, *, zone: str) -> tuple[int, int]:
+    """Year and month in which a period starts, on the calendar of its zone."""
+    start = (_EPOCH + timedelta(microseconds=period.start_at)).astimezone(known_zone(zone))
     return start.year, start.month

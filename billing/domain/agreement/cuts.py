@@ -1,4 +1,4 @@
-"""Where the usage totals of one account are cut: the cuts of all accounts, and its own.
+"""Where usage totals are cut: for all accounts by price books, for one account by its agreement.
 
 Invariant: each billing period of each version, and the stretch of time under each version, is a
 union of whole segments. A cut too many changes no sum, so that every version cuts all of the span.
@@ -6,20 +6,35 @@ union of whole segments. A cut too many changes no sum, so that every version cu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from billing.domain.agreement.agreement import Agreement
 from pricing_rules.period import BillingAnchor
+from pricing_rules.prices.price_book import PriceBook
 from pricing_rules.usage.totals import Grid
+
+T = TypeVar("T", int, str)
 
 NO_AGREEMENT_ANCHOR = BillingAnchor(day=1, zone="UTC")
 """The anchor of an account that has accepted no agreement."""
 
 
-def account_grid(
-    grid: Grid, *, versions: Sequence[Agreement], start_at: int, end_at: int
-) -> Grid:
+def book_grid(grid: Grid, *, books: Sequence[PriceBook]) -> Grid:
+    """The cuts of all accounts with those that these books need: their price changes, request
+    sizes and dimensions.
+    """
+    return Grid(
+        instants_at=_united(grid.instants_at, (book.effective_from for book in books)),
+        thresholds_tokens=_united(
+            grid.thresholds_tokens, (n for book in books for n in book.thresholds_tokens)
+        ),
+        dimensions=_united(grid.dimensions, (name for book in books for name in book.dimensions)),
+    )
+
+
+def account_grid(grid: Grid, *, versions: Sequence[Agreement], start_at: int, end_at: int) -> Grid:
     """The grid of an account for usage in ``[start_at, end_at)``.
 
     ``grid``: the cuts of all accounts. ``versions``: the versions of the account's agreement, in
@@ -27,8 +42,14 @@ def account_grid(
     last boundary of each anchor at or before ``start_at`` is a cut, too.
     """
     anchors = {version.anchor for version in versions} or {NO_AGREEMENT_ANCHOR}
-    cuts = set(grid.instants_at) | {version.effective_from for version in versions}
+    cuts = {version.effective_from for version in versions}
     for anchor in anchors:
-        first_at = anchor.period_at(start_at).start_at
-        cuts.update((first_at, *anchor.boundaries(start_at, end_at=end_at)))
-    return replace(grid, instants_at=tuple(sorted(cuts)))
+        cuts.add(anchor.period_at(start_at).start_at)
+        cuts.update(anchor.boundaries(start_at, end_at=end_at))
+    return replace(grid, instants_at=_united(grid.instants_at, cuts))
+
+
+def _united(first: Iterable[T], second: Iterable[T]) -> tuple[T, ...]:
+    found = set(first)
+    found.update(second)
+    return tuple(sorted(found))

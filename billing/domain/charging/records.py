@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from pricing_rules.document import Document, DocumentError, Name, Text
 from pricing_rules.money import RateText, exact_text, parse_exact
+from pricing_rules.period import MomentText
 from pricing_rules.prices.price_book import PriceBook
 from pricing_rules.prices.rating import ChargeBand, Unpriced
 from pricing_rules.usage.units import UNITS
@@ -94,6 +95,8 @@ class PricedBand(Document):
 class UnpricedUsage(Document):
     """Usage without a rate: it is in no total, and blocks finalizing until it is priced or
     waived.
+
+    ``period_start_at`` names its billing period where that is an earlier one than the invoice's.
     """
 
     model: Name
@@ -103,6 +106,7 @@ class UnpricedUsage(Document):
     scale: Scale
     events: Count
     reason: Text
+    period_start_at: MomentText | None = None
 
     @classmethod
     def of(cls, usage: Unpriced) -> UnpricedUsage:
@@ -116,3 +120,7 @@ class UnpricedUsage(Document):
             events=usage.events,
             reason=usage.reason,
         )
+
+    def of_period(self, start_at: int) -> UnpricedUsage:
+        """The same record, of an earlier billing period than the invoice's."""
+        return self.model_copy(update={"period_start_at": start_at})

@@ -1,55 +1,69 @@
 """Drafting: rating and agreement -> the invoice as it would be.
 
 Invariant: a draft is computed from its inputs alone, and an exact amount is rounded once, on the
-sum of its tax category; lines share the rounded sum, so that they always add up.
+sum of its period and tax category; lines share the rounded sum, so that they always add up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 from billing.domain.agreement.agreement import Agreement
-from billing.domain.charging.discounts import Discounted, apply_discounts, rates_under_floor
-from billing.domain.charging.records import BookUsed, PricedBand, UnpricedUsage
+from billing.domain.charging.discounts import Discounted
+from billing.domain.charging.records import BookUsed, PricedBand
+from billing.domain.invoice.corrections import Correction
+from billing.domain.invoice.due import charge_text, discount_text, due_for
 from billing.domain.invoice.invoice import (
-    BilledPeriod,
     DiscountLine,
     Invoice,
+    InvoiceLine,
+    TaxKey,
     TaxLine,
     UsageLine,
 )
 from billing.domain.tax.tax import round_amount, tax_in_gross, tax_on_net
 from pricing_rules.document import DocumentError
-from pricing_rules.money import allocate_minor, decimal_text
-from pricing_rules.period import Period, moment_text
+from pricing_rules.money import allocate_minor
+from pricing_rules.period import Period
 from pricing_rules.prices.price_book import BooksInForce
 from pricing_rules.prices.rating import Charge, Rating
 from pricing_rules.usage.units import UNITS
 
 
 def draft_invoice(
-    rating: Rating, *, agreement: Agreement, books: BooksInForce, period: Period
+    rating: Rating,
+    *,
+    agreement: Agreement,
+    books: BooksInForce,
+    period: Period,
+    corrections: Sequence[Correction] = (),
 ) -> Invoice:
     """The invoice of one account for ``period``, as it would be if it were finalized now.
 
-    ``rating`` may hold other accounts, which are left out. DocumentError where the agreement
-    follows another series or currency than the books, or starts after the period does, and where
-    a book of the invoice has no digest.
+    ``rating`` may hold other accounts, which are left out; it is empty where ``period`` was
+    invoiced before and is among the ``corrections``. Those follow the lines of the period, as they
+    are given. DocumentError where the agreement follows another series or currency than the books,
+    or starts after the period does, where a book of the invoice has no digest, and where a
+    correction is in another currency or treats tax in prices in another way.
     """
-    _check_agreement(agreement, books=books, period=period)
-    own = rating.of_account(agreement.account)
-    discounts = apply_discounts(own.charges, agreement=agreement)
-    exact = [charge.amount for charge in own.charges] + [d.amount for d in discounts]
-    unit = rating.currency
-    rounded = round_amount(sum(exact, Fraction(0)), unit=unit)
-    shares = allocate_minor([part * unit.minor_per_major for part in exact], total_minor=rounded)
-    tax = agreement.tax
-    taxed = (
-        tax_in_gross(rounded, rate_percent=tax.rate_percent)
-        if agreement.prices_include_tax
-        else tax_on_net(rounded, rate_percent=tax.rate_percent)
+    _check_corrections(corrections, agreement=agreement)
+    due = due_for(rating, agreement=agreement, books=books, period=period)
+    unit = due.currency
+    rounded = round_amount(sum(due.exact, Fraction(0)), unit=unit)
+    shares = allocate_minor(
+        [part * unit.minor_per_major for part in due.exact], total_minor=rounded
     )
-    count = len(own.charges)
+    count = len(due.charges)
+    own: tuple[InvoiceLine, ...] = (
+        *(_usage_line(c, line=i + 1, minor=shares[i]) for i, c in enumerate(due.charges)),
+        *(
+            _discount_line(d, line=count + i + 1, minor=shares[count + i])
+            for i, d in enumerate(due.discounts)
+        ),
+    )
+    corrected = [line for one in corrections for line in one.lines]
+    taxes = _taxes(agreement, rounded_minor=rounded, corrections=corrections)
     return Invoice(
         schema="tokenworks.invoice/1",
         status="preview",
@@ -59,78 +73,88 @@ def draft_invoice(
         agreement_version=agreement.version,
         currency=unit.code,
         minor_digits=unit.minor_digits,
-        period=_billed(period, zone=agreement.zone),
+        period=due.billed_period,
         payment_terms_days=agreement.payment_terms_days,
-        price_books=_books_used(books, own),
+        price_books=_books_used(due.books_used(due.charges), corrections=corrections),
         lines=(
-            *(_usage_line(c, line=i + 1, minor=shares[i]) for i, c in enumerate(own.charges)),
+            *own,
             *(
-                _discount_line(d, line=count + i + 1, minor=shares[count + i])
-                for i, d in enumerate(discounts)
+                line.model_copy(update={"line": number})
+                for number, line in enumerate(corrected, start=len(own) + 1)
             ),
         ),
         usage_minor=sum(shares[:count]),
         discount_minor=sum(shares[count:]),
+        correction_minor=sum(line.amount_minor for line in corrected) if corrected else None,
         prices_include_tax=agreement.prices_include_tax,
-        taxes=(
+        taxes=taxes,
+        net_minor=sum(tax.net_minor for tax in taxes),
+        tax_minor=sum(tax.tax_minor for tax in taxes),
+        total_minor=sum(tax.net_minor + tax.tax_minor for tax in taxes),
+        unpriced=(*due.unpriced, *(usage for one in corrections for usage in one.unpriced)),
+        findings=tuple(
+            dict.fromkeys(
+                (
+                    *due.findings(due.charges),
+                    *(found for one in corrections for found in one.findings),
+                )
+            )
+        ),
+    )
+
+
+def _check_corrections(corrections: Sequence[Correction], *, agreement: Agreement) -> None:
+    for one in corrections:
+        kept = (one.currency, one.prices_include_tax)
+        if kept != (agreement.currency, agreement.prices_include_tax):
+            raise DocumentError(
+                "agreement",
+                f"is in {agreement.currency} with prices_include_tax "
+                f"{str(agreement.prices_include_tax).lower()}, and an earlier period to be "
+                "corrected is not; correct it under its own agreement first",
+            )
+
+
+def _taxes(
+    agreement: Agreement, *, rounded_minor: int, corrections: Sequence[Correction]
+) -> tuple[TaxLine, ...]:
+    """Tax on the sum of each category: first the agreement's, then those of earlier agreements."""
+    own: TaxKey = (agreement.tax.category, agreement.tax.rate_percent)
+    sums, notes = {own: rounded_minor}, {own: agreement.tax.note}
+    for one in corrections:
+        key: TaxKey = (one.tax.category, one.tax.rate_percent)
+        if one.lines:
+            sums[key] = sums.get(key, 0) + sum(line.amount_minor for line in one.lines)
+            notes.setdefault(key, one.tax.note)
+    compute = tax_in_gross if agreement.prices_include_tax else tax_on_net
+    lines: list[TaxLine] = []
+    for (category, rate_percent), taxed_minor in sums.items():
+        taxed = compute(taxed_minor, rate_percent=rate_percent)
+        lines.append(
             TaxLine(
-                category=tax.category,
-                rate_percent=tax.rate_percent,
+                category=category,
+                rate_percent=rate_percent,
                 net_minor=taxed.net_minor,
                 tax_minor=taxed.tax_minor,
-                note=tax.note,
-            ),
-        ),
-        net_minor=taxed.net_minor,
-        tax_minor=taxed.tax_minor,
-        total_minor=taxed.gross_minor,
-        unpriced=tuple(UnpricedUsage.of(usage) for usage in own.unpriced),
-        findings=tuple(
-            under.sentence()
-            for under in rates_under_floor(own.charges, agreement=agreement, books=books)
-        ),
-    )
-
-
-def _check_agreement(agreement: Agreement, *, books: BooksInForce, period: Period) -> None:
-    series = books.books[0].series
-    if (agreement.series, agreement.currency) != (series, books.currency):
-        raise DocumentError(
-            "agreement",
-            f"follows {agreement.series} in {agreement.currency}, but the price book is {series} "
-            f"in {books.currency}; give the books of its own series",
+                note=notes[category, rate_percent],
+            )
         )
-    if agreement.effective_from > period.start_at:
-        raise DocumentError(
-            "agreement",
-            f"is in effect from {moment_text(agreement.effective_from)}, after the period starts "
-            f"({moment_text(period.start_at)}); choose a later period",
-        )
+    return tuple(lines)
 
 
-def _billed(period: Period, *, zone: str) -> BilledPeriod:
-    return BilledPeriod.model_validate(
-        {
-            "start_at": moment_text(period.start_at),
-            "end_at": moment_text(period.end_at),
-            "zone": zone,
-        }
-    )
-
-
-def _books_used(books: BooksInForce, rating: Rating) -> tuple[BookUsed, ...]:
-    used = {band.book_number for charge in rating.charges for band in charge.bands}
-    return tuple(
-        BookUsed.of(book)
-        for book in sorted(books.books, key=lambda b: b.number)
-        if book.number in used
-    )
+def _books_used(
+    own: tuple[BookUsed, ...], *, corrections: Sequence[Correction]
+) -> tuple[BookUsed, ...]:
+    found = {*own, *(book for one in corrections for book in one.price_books)}
+    return tuple(sorted(found, key=lambda book: (book.series, book.number)))
 
 
 def _usage_line(charge: Charge, *, line: int, minor: int) -> UsageLine:
     return UsageLine(
         line=line,
-        description=f"{charge.model}, {charge.service_tier}: {charge.unit.replace('_', ' ')}",
+        description=charge_text(
+            model=charge.model, service_tier=charge.service_tier, unit=charge.unit
+        ),
         model=charge.model,
         service_tier=charge.service_tier,
         unit=charge.unit,
@@ -146,7 +170,7 @@ def _discount_line(discounted: Discounted, *, line: int, minor: int) -> Discount
     discount = discounted.discount
     return DiscountLine(
         line=line,
-        description=f"{discount.description} ({decimal_text(discount.percent)} %)",
+        description=discount_text(discount),
         discount_id=discount.id,
         percent=discount.percent,
         applies_to=tuple(i + 1 for i in discounted.covered),

@@ -5,7 +5,11 @@ Invariant: what a test does not name is the same everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from billing.store.agreements import StoredAgreement, append_agreement
 from billing.store.audit import append_audit
@@ -16,12 +20,20 @@ from billing.store.grid import append_grid, set_account_grid
 from billing.store.invoices import StoredInvoice, StoredLine, append_invoice, take_number
 from billing.store.ledger import LedgerEntry, LedgerTransaction, append_transaction
 from billing.store.price_books import StoredBook, append_price_book
-from billing.store.store import Connection, Store
+from billing.store.store import Connection, Store, open_store
 from billing.store.usage_totals import add_totals
 from billing.store.waivers import Waiver, append_waiver
 from pricing_rules.usage.totals import Cell, Grid, UsageTotal
 
-RECEIVED_AT = 1_000
+
+@contextmanager
+def own_store(made_file: Path) -> Iterator[Store]:
+    """A copy of a store, for one example of a property."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "store.db"
+        shutil.copyfile(made_file, file)
+        with open_store(file) as store:
+            yield store
 
 
 def event(

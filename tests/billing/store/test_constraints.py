@@ -49,7 +49,7 @@ def test_the_counters_of_a_delivery_add_up(store: Store) -> None:
     ],
 )
 def test_a_value_of_another_type_is_refused(store: Store, statement: str) -> None:
-    with pytest.raises(IntegrityError, match="cannot store|mismatch"), store.write() as connection:
+    with pytest.raises(IntegrityError, match=r"cannot store|mismatch"), store.write() as connection:
         connection.exec_driver_sql(statement)
 
 

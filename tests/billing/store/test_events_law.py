@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.store.events import NewEvent, read_events
-from billing.store.store import open_store
-from tests.billing.store.made_rows import event, ingest
+from tests.billing.store.made_rows import event, ingest, own_store
 
 EVENTS = st.builds(
     event,
@@ -55,18 +52,15 @@ def content(e: object) -> tuple[object, ...]:
 
 def ingest_all(made_file: Path, *, batches: Sequence[Sequence[NewEvent]]) -> tuple[object, object]:
     """The verdicts of the batches, and what is stored afterwards, on a store of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "store.db"
-        shutil.copyfile(made_file, file)
-        with open_store(file) as store:
-            verdicts = [[v.kind for v in ingest(store, rows=rows)] for rows in batches]
-            with store.read() as connection:
-                stored = sorted(
-                    content(e)
-                    for account in ("acme", "globex")
-                    for e in read_events(connection, account=account)
-                )
-        return verdicts, stored
+    with own_store(made_file) as store:
+        verdicts = [[v.kind for v in ingest(store, rows=rows)] for rows in batches]
+        with store.read() as connection:
+            stored = sorted(
+                content(e)
+                for account in ("acme", "globex")
+                for e in read_events(connection, account=account)
+            )
+    return verdicts, stored
 
 
 @given(batches=BATCHES)

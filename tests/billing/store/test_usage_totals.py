@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from billing.store.grid import AccountGrid, account_grid
 from billing.store.store import Store, StoreError
-from billing.store.table_parts import METADATA
 from billing.store.usage_totals import (
     accounts_with_totals,
     add_totals,
@@ -22,7 +21,7 @@ from billing.store.usage_totals import (
 from pricing_rules.period import Period
 from pricing_rules.usage import totals as pure
 from pricing_rules.usage.totals import UsageTotal
-from tests.billing.store.made_rows import total
+from tests.billing.store.made_rows import own_store, total
 
 MAX = 2**63 - 1
 
@@ -150,13 +149,9 @@ TOTALS = st.builds(
 def test_the_store_adds_as_the_pure_sum_does(
     made_file: Path, parts: list[list[UsageTotal]]
 ) -> None:
-    from billing.store.store import open_store
-
     added = pure.add_totals(t for part in parts for t in part)
-    with open_store(made_file) as store, store.write() as connection:
+    with own_store(made_file) as store:
         for part in parts:
-            add_totals(connection, totals=part)
-        found = read_all_totals(connection, account="acme")
-        connection.execute(METADATA.tables["usage_totals"].delete())
-    # A cell without events and tokens has no row.
-    assert found == tuple(t for t in added if t.events or t.leaves)
+            add(store, totals=part)
+        # A cell without events and tokens has no row.
+        assert stored(store) == tuple(t for t in added if t.events or t.leaves)

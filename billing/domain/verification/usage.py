@@ -1,0 +1,156 @@
+"""Equations of usage: deliveries, events, their states, and usage totals.
+
+Invariant: every row that was received has one verdict, every accepted event has one state, and the
+totals are the sums of the events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from billing.domain.invoice.invoice import Cover
+from billing.domain.verification.equations import Damage, Equation, Verified, compare
+
+EventState = Literal["billed", "unbilled", "unpriced", "not billable", "waived", "voided"]
+STATES: Final[tuple[EventState, ...]] = get_args(EventState)
+
+AccountUnit = tuple[str, str]
+"""An account and a unit; the unit ``requests`` counts events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryCounts:
+    """The committed counters of one delivery, and how many of its refused rows have each verdict.
+
+    ``refused`` need only hold ``conflict`` and ``rejected``; others are not looked at.
+    """
+
+    name: str
+    received: int
+    accepted: int
+    duplicate: int
+    conflict: int
+    rejected: int
+    refused: Mapping[str, int]
+
+
+def deliveries_add_up(deliveries: Iterable[DeliveryCounts], *, events: int) -> Verified:
+    """received = accepted + duplicate + conflict + rejected, for each delivery and over all; its
+    refused rows are as many as it counted; and accepted = the ``events`` that are stored.
+    """
+    sums = dict.fromkeys(("received", "accepted", "duplicate", "conflict", "rejected"), 0)
+    found: list[Damage] = []
+    for one in deliveries:
+        for name in sums:
+            sums[name] += getattr(one, name)
+        parts = one.accepted + one.duplicate + one.conflict + one.rejected
+        sentences = []
+        if one.received != parts:
+            sentences.append(
+                f"received {one.received:,} is not accepted {one.accepted:,} + duplicate "
+                f"{one.duplicate:,} + conflict {one.conflict:,} + rejected {one.rejected:,}"
+            )
+        for verdict, counted in (("conflict", one.conflict), ("rejected", one.rejected)):
+            rows = one.refused.get(verdict, 0)
+            if rows != counted:
+                sentences.append(f"{verdict} {counted:,} is not the {rows:,} rows refused so")
+        found += [
+            Damage(kind="delivery_counter", where=f"delivery {one.name}", sentence=sentence)
+            for sentence in sentences
+        ]
+    accepted = sums["accepted"]
+    if accepted != events:
+        found.append(
+            Damage(
+                kind="delivery_counter",
+                where="deliveries",
+                sentence=f"accepted {accepted:,} is not the {events:,} events that are stored",
+            )
+        )
+    received, *parts_of = sums.items()
+    return Verified(
+        equations=(
+            Equation(name="received", left=(received,), right=tuple(parts_of)),
+            Equation(name="accepted", left=(("accepted", accepted),), right=(("events", events),)),
+        ),
+        damage=tuple(found),
+    )
+
+
+def events_have_ids(
+    *, ids: int, events: int, missing: Iterable[str], extra: Iterable[str]
+) -> Verified:
+    """event ids = events: every id that was taken has its event, and every event its id.
+
+    ``ids`` and ``events`` are how many there are; ``missing`` names the ids without an event,
+    ``extra`` the events without an id.
+    """
+    lost = [
+        Damage(
+            kind="missing_event",
+            where=f"event {name}",
+            sentence="its id was taken, and the event is not there",
+        )
+        for name in missing
+    ]
+    added = [
+        Damage(
+            kind="extra_event",
+            where=f"event {name}",
+            sentence="is stored, and its id was never taken",
+        )
+        for name in extra
+    ]
+    equation = Equation(name="events", left=(("event ids", ids),), right=(("events", events),))
+    return Verified(equations=(equation,), damage=(*lost, *added))
+
+
+def state_of(
+    occurred_at: int,
+    *,
+    epoch: int,
+    billable: bool,
+    rated: Literal["priced", "unpriced", "waived"],
+    covers: Iterable[Cover],
+) -> EventState:
+    """The one state of an event, or of a cell by the start of its segment.
+
+    ``billable``: by its outcome. ``rated``: whether a rate covers all of it, or a person waived the
+    rest. ``covers``: those of all final invoices of its account; it is billed where one holds it.
+    Voided events are not seen here: they have that state before any other.
+    """
+    if not billable:
+        return "not billable"
+    if rated != "priced":
+        return rated
+    billed = any(cover.holds(occurred_at, epoch=epoch) for cover in covers)
+    return "billed" if billed else "unbilled"
+
+
+def events_have_one_state(states: Mapping[EventState, int], *, accepted: int) -> Verified:
+    """accepted = billed + unbilled + unpriced + not billable + waived + voided, in events."""
+    equation = Equation(
+        name="states",
+        left=(("accepted", accepted),),
+        right=tuple((state, states.get(state, 0)) for state in STATES),
+    )
+    if equation.holds:
+        return Verified(equations=(equation,))
+    damage = Damage(kind="event_state", where="events", sentence=equation.text())
+    return Verified(equations=(equation,), damage=(damage,))
+
+
+def totals_equal_events(
+    totals: Mapping[AccountUnit, int], *, events: Mapping[AccountUnit, int]
+) -> Verified:
+    """totals = events, for each account and unit."""
+    return compare(
+        totals,
+        right=events,
+        name="totals",
+        labels=("totals", "events"),
+        kind="total",
+        where=lambda key: f"account {key[0]}, {key[1]}",
+    )

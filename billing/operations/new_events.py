@@ -1,0 +1,117 @@
+"""Events of a table in canonical columns, as the store takes them.
+
+Invariant: the digest of an event is that of its content text and its moment, so that the same event
+has the same digest in whichever file format it comes.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from billing.store.events import NewEvent
+from pricing_rules.usage.event_columns import (
+    CONTENT_END,
+    DIMENSION_PREFIX,
+    content_columns,
+    dimensions_among,
+    units_among,
+)
+from pricing_rules.usage.leaves import leaf_plan
+
+_FIELDS = (
+    "source",
+    "id",
+    "account",
+    "occurred_at",
+    "model",
+    "service_tier",
+    "region",
+    "request_tokens",
+    "outcome",
+)
+
+
+def new_events(table: pa.Table) -> list[NewEvent]:
+    """The rows of a table of checked events, with their leaves.
+
+    ``payload_digest`` is the SHA-256, in hex digits, of the content text with
+    ``time=<microseconds>`` after it. ValueError where a unit is less than its parts: intake
+    refuses such a row.
+    """
+    units, leaves = leaf_columns(table)
+    dimensions = dimensions_among(table.column_names)
+    labels = [table[DIMENSION_PREFIX + name].to_pylist() for name in dimensions]
+    rows = zip(
+        *(table[name].to_pylist() for name in _FIELDS),
+        [sha256(text.encode()).hexdigest() for text in payload_texts(table)],
+        zip(*leaves, strict=True) if leaves else [()] * table.num_rows,
+        zip(*labels, strict=True) if labels else [()] * table.num_rows,
+        strict=True,
+    )
+    return [
+        NewEvent(
+            source=source,
+            id=event_id,
+            payload_digest=digest,
+            account=account,
+            occurred_at=occurred_at,
+            model=model,
+            service_tier=service_tier,
+            region=region,
+            request_tokens=request_tokens,
+            outcome=outcome,
+            dimensions={n: label for n, label in zip(dimensions, has, strict=True) if label},
+            units={unit: count for unit, count in zip(units, counts, strict=True) if count},
+        )
+        for (
+            source,
+            event_id,
+            account,
+            occurred_at,
+            model,
+            service_tier,
+            region,
+            request_tokens,
+            outcome,
+            digest,
+            counts,
+            has,
+        ) in rows
+    ]
+
+
+def leaf_columns(table: pa.Table) -> tuple[tuple[str, ...], list[list[int]]]:
+    """The units that have a column, and the leaves of each: ``split_leaves``, column by column.
+
+    A unit that a row does not report has no leaf there, which is 0 here.
+    """
+    units = units_among(table.column_names)
+    leaves: dict[str, np.ndarray] = {}
+    for unit, inside in leaf_plan(units):
+        counts = table[unit]
+        left = pc.fill_null(counts, 0).to_numpy()
+        for other in inside:
+            left = left - leaves[other]
+        leaves[unit] = np.where(counts.is_null().to_numpy(), 0, left)
+        if leaves[unit].min(initial=0) < 0:
+            raise ValueError(f"a row in which {unit} is less than what it contains was let in")
+    return units, [leaves[unit].tolist() for unit in units]
+
+
+def payload_texts(table: pa.Table) -> list[str]:
+    """What the digest of each event is of: ``content_text`` and the moment, column by column."""
+    end = pa.scalar(CONTENT_END)
+    parts = [
+        pc.binary_join_element_wise(pa.scalar(f"{name}="), values.cast(pa.string()), end, "")
+        for name, values in [
+            *((name, table[name]) for name in content_columns(table.column_names)),
+            ("time", table["occurred_at"]),
+        ]
+    ]
+    texts = pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="")
+    found: list[str] = texts.to_pylist()
+    return found
