@@ -27,8 +27,7 @@ def run() -> Iterator[Mapping[str, object]]:
 def _invoice(lines: int, number: int) -> Invoice:
     return invoice(
         {
-            "status": "final",
-            "number": f"2026-{number:06d}",
+            "status": "preview",
             "account": f"account-{number}",
             "lines": [_line(line, number) for line in range(1, lines + 1)],
         }

@@ -5,6 +5,9 @@ Invariant: the peer reads the same columns and forms the same groups, without ch
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +17,7 @@ import duckdb
 
 from billing.engines.duckdb_totals import usage_totals
 from billing.engines.event_source import EventFile
-from pricing_rules.period import parse_moment
+from pricing_rules.period import moment_text, parse_moment
 from pricing_rules.usage.totals import Grid
 from tests.bench.timing import measure
 
@@ -46,7 +49,9 @@ GROUP BY ALL
 
 
 def run() -> Iterator[dict[str, object]]:
-    """Seconds for the totals of 1M events, first from Parquet and then from CSV."""
+    """Seconds for the totals of 1M events, first from Parquet and then from CSV, and for the
+    command ``rate`` as a whole.
+    """
     grid = Grid(instants_at=(HALF_AT,), thresholds_tokens=(THRESHOLD_TOKENS,))
     with TemporaryDirectory() as folder, duckdb.connect(":memory:") as connection:
         parquet, text = Path(folder, "events.parquet"), Path(folder, "events.csv")
@@ -68,3 +73,48 @@ def run() -> Iterator[dict[str, object]]:
                 "peer": "DuckDB, one grouped sum over the Parquet file, nothing checked",
                 "peer_value": round(plain_s, 3),
             }
+        book = Path(folder, "book.json")
+        book.write_text(json.dumps(_book()), encoding="utf-8")
+        arguments = ["rate", "--price-book", str(book), "--usage", str(parquet)]
+        yield {
+            "metric": f"command rate of {EVENTS:,} events from parquet, JSON out",
+            "value": round(measure(lambda: _command(*arguments, "--format", "json"), repeat=3), 3),
+            "unit": "s",
+        }
+        yield {
+            "metric": "command --help",
+            "value": round(measure(lambda: _command("--help")), 3),
+            "unit": "s",
+            "peer": "python -c pass",
+            "peer_value": round(measure(lambda: _python("-c", "pass")), 3),
+        }
+
+
+def _book() -> dict[str, object]:
+    """A price book for the events: input dearer from a threshold on, cached input, output."""
+    rates = [
+        {"unit": "input_tokens", "rate": "0.25"},
+        {"unit": "input_tokens", "rate": "0.5", "when": {"request_tokens_at_least": 5_000}},
+        {"unit": "cache_read_tokens", "rate": "0.025"},
+        {"unit": "output_tokens", "rate": "1.25"},
+    ]
+    return {
+        "schema": "tokenworks.price-book/1",
+        "series": "bench",
+        "number": 1,
+        "currency": "USD",
+        "effective_from": moment_text(START_AT),
+        "rate_cards": [
+            {"model": f"model-{model}", "service_tier": service_tier, "rates": rates}
+            for model in range(7)
+            for service_tier in ("batch", "standard")
+        ],
+    }
+
+
+def _command(*arguments: str) -> None:
+    _python("-c", "from billing.cli.main import main; main()", *arguments)
+
+
+def _python(*arguments: str) -> None:
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
