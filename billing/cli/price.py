@@ -10,9 +10,12 @@ from pathlib import Path
 
 import click
 
+from billing.cli.clock import now_option
 from billing.cli.output import format_option, print_rows, say
+from billing.cli.stored import by_option, floor_override, moment_option, opened, store_option
 from billing.cli.walk import print_walk
 from billing.operations.files import write_once
+from billing.operations.floor_override import FloorOverride
 from billing.operations.price_book import (
     SignOffPattern,
     book_bytes,
@@ -27,6 +30,8 @@ from pricing_rules.prices.explain import explain_unit, plain, rate_text
 from pricing_rules.prices.price_book import PriceBook
 
 COLUMNS = ("model", "service_tier", "unit", "when", "rate", "floor")
+
+_OVERRIDE_HELP = "Why discounts of agreements may press rates under their floor."
 
 
 @click.group("price")
@@ -106,6 +111,9 @@ def derive(
 )
 @click.option("--supersedes", metavar="NUMBER=REASON", help="For a past effective_from.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The published book.")
+@click.option("--store", metavar="PATH", help="Also put it into this store.")
+@click.option("--override", metavar="REASON", help=_OVERRIDE_HELP)
+@now_option
 @format_option
 def publish(
     *,
@@ -117,9 +125,14 @@ def publish(
     previous: Path | None,
     supersedes: str | None,
     out: Path,
+    store: str | None,
+    override: str | None,
+    now_at: int,
     shape: str,
 ) -> None:
     """Publish a candidate: every finding needs a person's word.
+
+    With a store, the book before it is found there, and the published one is put into it.
 
     Example: tokenworks price publish candidate.json --published-at 2026-11-25T12:00:00Z
     --by dana --sign-off 'extrapolated:*=no nearer shape is measured' --out book-1.json
@@ -132,16 +145,50 @@ def publish(
         patterns.append(
             SignOffPattern(pattern=pattern, by=by, reason=reason, ends_at=override_ends_at)
         )
+    before = read_book(previous) if previous else None
+    if store is not None and before is None:
+        before = _stored_before(store, candidate=candidate)
     book = publish_book(
         candidate,
         published_at=published_at,
         patterns=patterns,
-        previous=previous,
+        previous=before,
         supersedes=supersedes,
     )
+    if store is not None:
+        accepted = floor_override(override, ends_at=override_ends_at if override else None, by=by)
+        _store(book, store=store, by=by, now_at=now_at, override=accepted)
     write_once(out, data=book_bytes(book))
     _print_book(book, shape=shape)
     say(f"wrote {out}: {book.series} number {book.number}, {book.digest}")
+
+
+@command.command("load")
+@click.argument("book", type=click.Path(path_type=Path))
+@store_option
+@by_option
+@click.option("--override", metavar="REASON", help=_OVERRIDE_HELP)
+@moment_option("--override-ends-at", about="When that ends; RFC 3339 moment.")
+@now_option
+@format_option
+def load(
+    *,
+    book: Path,
+    store: str,
+    by: str,
+    override: str | None,
+    override_ends_at: int | None,
+    now_at: int,
+    shape: str,
+) -> None:
+    """Put a published book into a store; the same book again changes nothing.
+
+    Example: tokenworks price load book-1.json --store billing.db --by dana
+    """
+    found = read_book(book)
+    accepted = floor_override(override, ends_at=override_ends_at, by=by)
+    _store(found, store=store, by=by, now_at=now_at, override=accepted)
+    _print_book(found, shape=shape)
 
 
 @command.command("explain")
@@ -160,6 +207,27 @@ def explain(*, book: Path, model: str, service_tier: str, unit: str, shape: str)
         explain_unit(read_book(book), model=model, service_tier=service_tier, unit=unit),
         shape=shape,
     )
+
+
+def _stored_before(store: str, *, candidate: Path) -> PriceBook | None:
+    from billing.operations.stored_book import book_before
+
+    book = read_book(candidate)
+    with opened(store) as found:
+        return book_before(found, series=book.series, number=book.number)
+
+
+def _store(
+    book: PriceBook, *, store: str, by: str, now_at: int, override: FloorOverride | None
+) -> None:
+    from billing.operations.stored_book import store_book
+
+    with opened(store) as found:
+        stored = store_book(book, store=found, by=by, now_at=now_at, override=override)
+    for under in stored.under_floor:
+        say(f"finding: {under.sentence()}")
+    said = "stored" if stored.new else "was stored before"
+    say(f"{book.series} number {book.number} {said} in {store}")
 
 
 def _print_book(book: PriceBook, *, shape: str) -> None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from billing.operations.floor_override import FloorOverride
-from billing.store.store import Store, open_store
 from pricing_rules.document import DocumentError
 from pricing_rules.period import parse_moment
+
+if TYPE_CHECKING:
+    from billing.store.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +45,9 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> in
 @contextmanager
 def opened(store: str) -> Iterator[Store]:
     """The store of a command, open until it ends."""
+    # Imported now: commands that can do without a store start without one.
+    from billing.store.store import open_store
+
     with open_store(store) as found:
         yield found
 

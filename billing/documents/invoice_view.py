@@ -17,8 +17,9 @@ from billing.domain.agreement.agreement import Party, TaxCategory
 from billing.domain.charging.records import PricedBand
 from billing.domain.invoice.invoice import (
     BilledPeriod,
-    DiscountLine,
+    CorrectionLine,
     Invoice,
+    InvoiceLine,
     TaxLine,
     UsageLine,
 )
@@ -50,13 +51,19 @@ def invoice_view(invoice: Invoice) -> View:
     is_preview = invoice.status == "preview"
     kind = "Invoice preview" if is_preview else "Invoice"
     dates = period_dates(invoice.period)
-    ends_at = _moment(invoice.period.end_at, zone=UTC)
+    zone = known_zone(invoice.period.zone)
+    dated = (
+        _moment(invoice.period.end_at, zone=UTC)
+        if invoice.issued_at is None
+        else _moment(invoice.issued_at, zone=zone)
+    )
     return {
         "title": f"{kind} {invoice.number or ''}".strip() + f", {invoice.account}, {dates}",
-        # The clock is no input: the document is dated with the end of what it bills.
-        "dated": [ends_at.year, ends_at.month, ends_at.day],
+        # The clock is no input: a preview is dated with the end of what it bills.
+        "dated": [dated.year, dated.month, dated.day],
         "preview": is_preview,
         "number": invoice.number,
+        "issued": None if invoice.issued_at is None else _date(invoice.issued_at, zone=zone),
         "issuer": _party(invoice.issuer),
         "bill_to": _party(invoice.bill_to),
         "account": invoice.account,
@@ -168,6 +175,10 @@ def _day(moment: datetime) -> str:
     return format_datetime(moment, shape, locale="en")
 
 
+def _date(at: int, *, zone: tzinfo) -> str:
+    return format_datetime(_moment(at, zone=zone), "d MMM y", locale="en")
+
+
 def _party(party: Party) -> View:
     return {
         "name": party.name,
@@ -177,22 +188,38 @@ def _party(party: Party) -> View:
     }
 
 
-def _line(line: UsageLine | DiscountLine, *, invoice: Invoice) -> View:
+def _line(line: InvoiceLine, *, invoice: Invoice) -> View:
     return {
         "number": str(line.line),
         "description": line.description,
         "amount": money(line.amount_minor, digits=invoice.minor_digits),
-        **(
-            _usage(line, invoice=invoice)
-            if isinstance(line, UsageLine)
-            else {
-                "note": f"on {line_ranges(line.applies_to)}" if line.applies_to else "",
-                "quantity": "",
-                "rate": f"{decimal_text(line.percent)}{NBSP}%",
-                "basis": "",
-                "bands": [],
-            }
-        ),
+        **_figures(line, invoice=invoice),
+    }
+
+
+def _figures(line: InvoiceLine, *, invoice: Invoice) -> View:
+    if isinstance(line, UsageLine):
+        return _usage(line, invoice=invoice)
+    if isinstance(line, CorrectionLine):
+        return _correction(line)
+    return {
+        "note": f"on {line_ranges(line.applies_to)}" if line.applies_to else "",
+        "quantity": "",
+        "rate": f"{decimal_text(line.percent)}{NBSP}%",
+        "basis": "",
+        "bands": [],
+    }
+
+
+def _correction(line: CorrectionLine) -> View:
+    """What is corrected, and by how much: the rates of before and now are in its explanation."""
+    before, now = exact_amount(line.invoiced_exact), exact_amount(line.rated_exact)
+    return {
+        "note": f"for {period_dates(line.period)}: {now} now, {before} invoiced before",
+        "quantity": "" if line.quantity is None else quantity(line.quantity, scale=line.scale or 1),
+        "rate": "" if line.percent is None else f"{decimal_text(line.percent)}{NBSP}%",
+        "basis": "",
+        "bands": [],
     }
 
 
@@ -245,6 +272,8 @@ def _totals(invoice: Invoice) -> Iterator[View]:
     yield row(f"Subtotal{with_tax}", minor=invoice.usage_minor)
     if invoice.discount_minor:
         yield row(f"Discounts{with_tax}", minor=invoice.discount_minor)
+    if invoice.correction_minor is not None:
+        yield row(f"Corrections{with_tax}", minor=invoice.correction_minor)
     yield row("Net", minor=invoice.net_minor)
     for tax in invoice.taxes:
         on = money(tax.net_minor, digits=invoice.minor_digits)

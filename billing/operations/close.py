@@ -19,11 +19,10 @@ from billing.operations.agreement import versions_known
 from billing.operations.due import DueInvoice, Horizon, KnownBooks, due_of
 from billing.operations.epoch import seal_epoch
 from billing.operations.finalize import Issue, finalize_draft
-from billing.operations.grid import newest_versions, rebuild_account
+from billing.operations.grid import is_stale, rebuild_account
 from billing.operations.invoice_number import text_of
 from billing.store.agreements import accounts_with_agreements
 from billing.store.epochs import current_epoch
-from billing.store.grid import account_grid
 from billing.store.points import reach
 from billing.store.store import Connection, Store, StoreError
 from billing.store.usage_totals import accounts_with_totals
@@ -241,9 +240,7 @@ class _Run:
     ) -> PeriodClosed:
         account = agreed.agreement.account
         reach("close.account_started")
-        built = account_grid(connection, account=account)
-        stale = built not in (None, newest_versions(connection, account=account))
-        if stale and not self.dry_run:
+        if not self.dry_run and is_stale(connection, account=account):
             rebuild_account(connection, account=account)
             self.rebuilt += 1
             reach("close.account_rebuilt")

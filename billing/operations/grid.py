@@ -102,13 +102,13 @@ def rebuild(
     accounts: Sequence[str] | None,
     by: str,
     now_at: int,
-    progress: Callable[[RebuiltAccount], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> RebuildReport:
     """Compute totals anew from events under the newest versions, an account a transaction.
 
     ``accounts``: these, whether stale or not; None: all that are stale. Stopped midway, what was
-    rebuilt stays, and the next run goes on with the rest. DocumentError where an account that is
-    named has no usage.
+    rebuilt stays, and the next run goes on with the rest. ``progress`` is called with the accounts
+    done, and of how many. DocumentError where an account that is named has no usage.
     """
     with store.read() as connection:
         chosen = stale_accounts(connection) if accounts is None else sorted(set(accounts))
@@ -118,9 +118,11 @@ def rebuild(
             raise DocumentError(f"account {account}", "has no usage; check its name")
     cuts = AccountCuts()
     rebuilt: list[RebuiltAccount] = []
-    for account in chosen:
+    for done, account in enumerate(chosen):
+        if progress is not None:
+            progress(done, len(chosen))
         with store.write() as connection:
-            if accounts is None and not _is_stale(connection, account=account):
+            if accounts is None and not is_stale(connection, account=account):
                 continue
             one = rebuild_account(connection, account=account, cuts=cuts)
             append_audit(
@@ -136,8 +138,6 @@ def rebuild(
                 recorded_at=now_at,
             )
         rebuilt.append(one)
-        if progress is not None:
-            progress(one)
     return RebuildReport(rebuilt=tuple(rebuilt), events=sum(one.events for one in rebuilt))
 
 
@@ -149,16 +149,7 @@ def rebuild_account(
     ``cuts`` spares reading the same versions again for many accounts.
     """
     versions = newest_versions(connection, account=account)
-    known = cuts or AccountCuts()
-    events = read_events(connection, account=account)
-    totals: tuple[UsageTotal, ...] = ()
-    number = 0
-    while part := list(islice(events, _EVENTS_AT_ONCE)):
-        number += len(part)
-        # They come in the order of their moments.
-        span = Period(start_at=part[0].occurred_at, end_at=part[-1].occurred_at + 1)
-        grids = {account: known.grid(connection, versions=versions, span=span)}
-        totals = add_totals([*totals, *_sums(part, grids=grids)])
+    number, totals = sum_account(connection, versions=versions, cuts=cuts or AccountCuts())
     replace_totals(
         connection,
         account=account,
@@ -175,6 +166,23 @@ def rebuild_account(
     )
 
 
+def sum_account(
+    connection: Connection, *, versions: AccountGrid, cuts: AccountCuts
+) -> tuple[int, tuple[UsageTotal, ...]]:
+    """How many events an account has, and their totals as these versions cut them."""
+    account = versions.account
+    events = read_events(connection, account=account)
+    totals: tuple[UsageTotal, ...] = ()
+    number = 0
+    while part := list(islice(events, _EVENTS_AT_ONCE)):
+        number += len(part)
+        # They come in the order of their moments.
+        span = Period(start_at=part[0].occurred_at, end_at=part[-1].occurred_at + 1)
+        grids = {account: cuts.grid(connection, versions=versions, span=span)}
+        totals = add_totals([*totals, *_sums(part, grids=grids)])
+    return number, totals
+
+
 def totals_of(
     connection: Connection, *, account: str, period: Period, through_epoch: int
 ) -> AccountTotals:
@@ -183,7 +191,7 @@ def totals_of(
     DocumentError where they are stale: a rate that changed inside a cell has no quantity of its
     own there.
     """
-    if _is_stale(connection, account=account):
+    if is_stale(connection, account=account):
         raise DocumentError(
             f"account {account}",
             "its totals are stale, because prices or its agreement changed since they were built; "
@@ -260,7 +268,8 @@ def _covers(wide: Period, *, span: Period) -> bool:
     return wide.start_at <= span.start_at and span.end_at <= wide.end_at
 
 
-def _is_stale(connection: Connection, *, account: str) -> bool:
+def is_stale(connection: Connection, *, account: str) -> bool:
+    """Whether the totals of an account were built under older versions than the newest ones."""
     built = stored_account_grid(connection, account=account)
     return built is not None and built != newest_versions(connection, account=account)
 

@@ -114,16 +114,19 @@ def publish_book(
     *,
     published_at: int,
     patterns: Sequence[SignOffPattern],
-    previous: Path | None,
+    previous: PriceBook | None,
     supersedes: str | None,
 ) -> PriceBook:
-    """The published book of a candidate file. DocumentError names what is not signed off."""
+    """The published book of a candidate file. DocumentError names what is not signed off.
+
+    ``previous``: the newest published book of the series, None for its first.
+    """
     book = read_book(candidate).model_copy(update={"digest": None})
     return publish(
         book,
         published_at=published_at,
         sign_offs=_sign_offs(book, patterns=patterns),
-        previous=read_book(previous) if previous else None,
+        previous=previous,
         supersedes=_supersedes(supersedes),
     )
 

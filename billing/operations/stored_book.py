@@ -103,6 +103,15 @@ def store_book(
     return BookStored(book=book, new=True, under_floor=under_floor)
 
 
+def book_before(store: Store, *, series: str, number: int) -> PriceBook | None:
+    """The newest book of a series that was numbered before ``number``; None where there is none."""
+    with store.read() as connection:
+        known = read_price_books(connection, series=series)
+        earlier = [one for one in known if one.number < number]
+        newest = max(earlier, key=lambda one: one.number, default=None)
+        return None if newest is None else _read(newest)
+
+
 def books_known(
     connection: Connection, *, series: str, as_of: int | None = None
 ) -> BooksInForce | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from billing.domain.agreement.billing_periods import month_of
 from billing.domain.invoice.explanation import explain_line
 from billing.domain.invoice.invoice import Invoice
+from billing.operations.agreement import versions_known
 from billing.operations.files import write_once
 from billing.operations.invoice_number import find_invoice, key_of, text_of
 from billing.operations.stored_book import books_known
@@ -73,7 +74,7 @@ def explain_stored(store: Store, *, number: str, line: int, issuer: str | None) 
     with store.read() as connection:
         stored = find_invoice(connection, number=number, issuer=issuer)
         invoice = read_checked(stored)
-        books = books_of(connection, stored=stored, invoice=invoice)
+        books = books_of(connection, stored=stored, invoice=invoice, line=line)
     return explain_line(invoice, line=line, books=books)
 
 
@@ -88,25 +89,30 @@ def read_checked(stored: StoredInvoice) -> Invoice:
     return load_json(Invoice, data, name=where)
 
 
-def books_of(connection: Connection, *, stored: StoredInvoice, invoice: Invoice) -> BooksInForce:
-    """The books of an invoice, as they were known when its epoch was sealed.
+def books_of(
+    connection: Connection, *, stored: StoredInvoice, invoice: Invoice, line: int
+) -> BooksInForce:
+    """The books that priced a line, as they were known when the epoch of its invoice was sealed.
 
     DocumentError where one of them is gone or is another one than that which priced it.
     """
     where = f"invoice {text_of(stored)}"
-    series = {used.series for used in invoice.price_books}
-    if len(series) != 1:
-        raise DocumentError(where, "rests on no price book: it has nothing to explain")
+    found = next((one for one in invoice.lines if one.line == line), None)
+    if found is not None and found.kind == "correction":
+        series = found.series
+    else:
+        versions = versions_known(connection, account=invoice.account)
+        series = next(v.series for v in versions if v.version == invoice.agreement_version)
     sealed_at = epoch_sealed_at(connection, epoch=stored.through_epoch)
-    books = books_known(connection, series=series.pop(), as_of=sealed_at)
-    digests = {book.number: book.digest for book in books.books} if books else {}
+    books = books_known(connection, series=series, as_of=sealed_at)
+    if books is None:
+        raise DocumentError(where, f"was priced by the series {series}, which is not there")
+    digests = {book.number: book.digest for book in books.books}
     for used in invoice.price_books:
-        if digests.get(used.number) != used.digest:
+        if used.series == series and digests.get(used.number) != used.digest:
             raise DocumentError(
                 where, f"was priced by number {used.number} ({used.digest}), which is not there"
             )
-    if books is None:
-        raise AssertionError("a book that is used is known")
     return books
 
 

@@ -25,6 +25,7 @@ from billing.store.tables import (
     LEDGER_ENTRIES,
     LEDGER_TRANSACTIONS,
     NUMBER_SERIES,
+    REFUSALS,
 )
 
 
@@ -88,6 +89,16 @@ def read_all_deliveries(connection: Connection) -> tuple[Delivery, ...]:
     return _all(connection, table=DELIVERIES, record=Delivery)
 
 
+def count_refusals(connection: Connection) -> dict[str, dict[str, int]]:
+    """How many refused rows each delivery has, by verdict."""
+    query = select(REFUSALS.c.delivery, REFUSALS.c.verdict, func.count())
+    query = query.group_by(REFUSALS.c.delivery, REFUSALS.c.verdict)
+    found: dict[str, dict[str, int]] = {}
+    for delivery, verdict, rows in connection.execute(query):
+        found.setdefault(delivery, {})[verdict] = rows
+    return found
+
+
 def accounts_with_events(connection: Connection) -> tuple[str, ...]:
     """The accounts that have events, sorted."""
     query = select(EVENTS.c.account).distinct().order_by(EVENTS.c.account)
@@ -97,6 +108,11 @@ def accounts_with_events(connection: Connection) -> tuple[str, ...]:
 def count_identities(connection: Connection) -> int:
     """How many identities of events there are."""
     return connection.scalar(select(func.count()).select_from(EVENT_IDS)) or 0
+
+
+def count_all_events(connection: Connection) -> int:
+    """How many events there are."""
+    return connection.scalar(select(func.count()).select_from(EVENTS)) or 0
 
 
 def identities_without_event(connection: Connection) -> Iterator[EventIdentity]:

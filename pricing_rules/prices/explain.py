@@ -123,6 +123,7 @@ def _floor(book: PriceBook, *, card: RateCard, unit: str) -> Step:
         sentence=sentence,
         rests_on=(
             *_raised(floor),
+            *_converted(book),
             _unit_cost(cost, floor=floor),
             *(
                 Step(kind="document", sentence=f"{item.role} {item.name}, {item.sha256}")
@@ -139,6 +140,11 @@ def _raised(floor: UnitFloor) -> Iterable[Step]:
             sentence=f"raised from {plain(floor.raised.own_floor)} to {plain(floor.floor)}, the "
             f"floor of {floor.raised.service_tier}, which is slower",
         )
+
+
+def _converted(book: PriceBook) -> Iterable[Step]:
+    if book.exchange is not None:
+        yield Step(kind="exchange rate", sentence=book.exchange.text())
 
 
 def _unit_cost(cost: CardCost, *, floor: UnitFloor) -> Step:

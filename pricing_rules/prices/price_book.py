@@ -33,7 +33,14 @@ from pricing_rules.document import (
 from pricing_rules.money import CurrencyCode, RateText
 from pricing_rules.period import MomentText
 from pricing_rules.prices.ladder import Ladder, Per
-from pricing_rules.prices.provenance import CardCost, Finding, InputDocument, RuleStep, SignOff
+from pricing_rules.prices.provenance import (
+    CardCost,
+    ExchangeRate,
+    Finding,
+    InputDocument,
+    RuleStep,
+    SignOff,
+)
 from pricing_rules.usage.units import MAX_COUNT, UNITS
 
 SCHEMA = "tokenworks.price-book/1"
@@ -215,13 +222,15 @@ class Supersedes(Document):
 
 class PriceBook(Document):
     """A price book; a candidate has no ``published_at``. ``digest`` is that of its canonical JSON
-    without it.
+    without it. ``exchange``: what its floors were converted at, where costs are in another
+    currency.
     """
 
     schema_: Literal["tokenworks.price-book/1"] = Field(alias="schema")
     series: Name
     number: Annotated[int, Field(ge=1, le=10**9)]
     currency: CurrencyCode
+    exchange: ExchangeRate | None = None
     effective_from: MomentText
     published_at: MomentText | None = None
     supersedes: Supersedes | None = None
@@ -236,6 +245,11 @@ class PriceBook(Document):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> PriceBook:
+        if self.exchange is not None and self.exchange.currency != self.currency:
+            raise ValueError(
+                f"the exchange rate is to {self.exchange.currency}, and the book is in "
+                f"{self.currency}; give the rate to {self.currency}"
+            )
         reserved = sorted({"region", "request_tokens"} & self.dimensions.keys())
         if reserved:
             raise ValueError(f'"{reserved[0]}" is no dimension of its own; rename it')

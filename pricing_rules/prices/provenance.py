@@ -6,11 +6,17 @@ the book alone, and every figure is text, so that the book has one digest.
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import date
+from typing import Final, Literal
+
+from pydantic import model_validator
 
 from pricing_rules.document import Document, Name, Text
-from pricing_rules.money import AmountText, RateText
+from pricing_rules.money import AmountText, CurrencyCode, RateText, decimal_text
 from pricing_rules.period import MomentText
+
+COST_CURRENCY: Final = "USD"
+"""What a factory's costs are in."""
 
 
 class SourceRows(Document):
@@ -82,6 +88,36 @@ class RunningMaximum(Document):
     own_floor: RateText
 
 
+class ExchangeRate(Document):
+    """What one US dollar is in the book's currency, on which day, and who says so.
+
+    Costs are in US dollars; each figure per million units in a book of another currency is the one
+    in dollars times this rate, exactly.
+    """
+
+    currency: CurrencyCode
+    per_usd: RateText
+    date: date
+    source: Text
+
+    @model_validator(mode="after")
+    def _is_foreign(self) -> ExchangeRate:
+        if self.per_usd <= 0:
+            raise ValueError(f"per_usd must be above 0, not {self.per_usd}")
+        if self.per_usd != round(self.per_usd, 9):
+            raise ValueError(f"per_usd has more than 9 decimals: {self.per_usd}; round it")
+        if self.currency == COST_CURRENCY:
+            raise ValueError(f"costs are in {COST_CURRENCY} already; remove the exchange rate")
+        return self
+
+    def text(self) -> str:
+        """The rate as people read it."""
+        return (
+            f"1 {COST_CURRENCY} = {decimal_text(self.per_usd)} {self.currency} on "
+            f"{self.date.isoformat()} ({self.source})"
+        )
+
+
 class UnitFloor(Document):
     """The floor of one unit: (unit_cost / utilization + variable) / (1 - minimum_margin -
     revenue_share).
@@ -103,7 +139,8 @@ class UnitFloor(Document):
 class CardCost(Document):
     """What the floors of one rate card were computed from.
 
-    The reference tokens are the mean request by which the hardware of the pool is weighted.
+    The reference tokens are the mean request by which the hardware of the pool is weighted. Its
+    hours are in US dollars, whatever the book's currency.
     """
 
     pool: Name

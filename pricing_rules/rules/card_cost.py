@@ -19,12 +19,16 @@ from pricing_rules.document import JsonValue
 from pricing_rules.money import decimal_text
 from pricing_rules.period import MICROSECONDS
 from pricing_rules.rules.floors import CardFloors, Found
+from pricing_rules.rules.policy import Policy
 
 DAY_MICROSECONDS = 86_400 * MICROSECONDS
 
 
-def card_cost(card: CardFloors) -> dict[str, JsonValue]:
-    """The card's cost as a ``CardCost`` in JSON: hardware by name, floors by unit."""
+def card_cost(card: CardFloors, *, policy: Policy) -> dict[str, JsonValue]:
+    """The card's cost as a ``CardCost`` in JSON: hardware by name, floors by unit.
+
+    Figures per million tokens are in the policy's currency, hours of hardware in US dollars.
+    """
     members = sorted(card.cost.hardware, key=lambda member: member.hardware)
     shares = _adding_to_one([quantise(member.share_of_capacity) for member in members])
     return {
@@ -35,7 +39,7 @@ def card_cost(card: CardFloors) -> dict[str, JsonValue]:
         "hardware": [
             _hardware(member, share=share) for member, share in zip(members, shares, strict=True)
         ],
-        "floors": [_unit_floor(floor) for floor in card.floors.values()],
+        "floors": [_unit_floor(floor, policy=policy) for floor in card.floors.values()],
     }
 
 
@@ -161,22 +165,26 @@ def _point(weighted: WeightedPoint, *, weight: Decimal) -> dict[str, JsonValue]:
     }
 
 
-def _unit_floor(standing: StandingFloor) -> dict[str, JsonValue]:
+def _unit_floor(standing: StandingFloor, *, policy: Policy) -> dict[str, JsonValue]:
     own = standing.own.floor
+
+    def money(usd: Decimal) -> str:
+        return decimal_text(policy.converted(usd))
+
     dumped: dict[str, JsonValue] = {
         "unit": own.unit,
         "kind": own.kind,
-        "unit_cost_per_mtok": decimal_text(own.unit_cost_usd_per_mtok),
+        "unit_cost_per_mtok": money(own.unit_cost_usd_per_mtok),
         "utilization": decimal_text(own.terms.utilization),
-        "variable_per_mtok": decimal_text(own.terms.variable_usd_per_mtok),
+        "variable_per_mtok": money(own.terms.variable_usd_per_mtok),
         "minimum_margin": decimal_text(own.terms.minimum_margin),
         "revenue_share": decimal_text(own.terms.revenue_share),
-        "floor": decimal_text(standing.usd_per_mtok),
+        "floor": money(standing.usd_per_mtok),
     }
     if standing.raised_by is not None:
         dumped["raised"] = {
             "service_tier": standing.raised_by,
-            "own_floor": decimal_text(own.usd_per_mtok),
+            "own_floor": money(own.usd_per_mtok),
         }
     return dumped
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Final
 
 from pricing_rules.cost.factory import Factory
 from pricing_rules.cost.readers.aiconfigurator import Measurements
@@ -31,8 +30,6 @@ from pricing_rules.rules.rate_chain import (
     run_rules,
     start_at_floor,
 )
-
-FACTORY_CURRENCY: Final = "USD"
 
 CardName = tuple[str, str]
 """A model and a service tier."""
@@ -61,17 +58,13 @@ def derive(
     """
     for path, sentence in policy_faults(policy):
         raise DocumentError(f"policy {path_text(path)}", sentence)
-    if policy.currency != FACTORY_CURRENCY:
-        raise DocumentError(
-            "policy currency",
-            f"is {policy.currency}, but the factory's costs are in {FACTORY_CURRENCY}; exchange "
-            "rates are not read by this version",
-        )
     cards, found = floors_of(factory, policy=policy, points=measurements.points)
     if not cards:
         reasons = "; ".join(one.sentence for one in found)
         raise DocumentError("policy", f"no model can be sold in any service tier: {reasons}")
-    run = run_rules((rate for card in cards for rate in _at_floor(card)), rules=policy.rules)
+    run = run_rules(
+        (rate for card in cards for rate in _at_floor(card, policy=policy)), rules=policy.rules
+    )
     findings = (
         *found,
         *_refused(measurements),
@@ -95,20 +88,21 @@ def derive(
         "series": policy.series,
         "number": number,
         "currency": policy.currency,
+        **({"exchange": dump(policy.exchange)} if policy.exchange else {}),
         "effective_from": moment_text(effective_from),
         "dimensions": policy.dimensions(),
-        "rate_cards": [_card(card, rates=run.rates) for card in cards],
+        "rate_cards": [_card(card, rates=run.rates, policy=policy) for card in cards],
         "derived_from": [dump(one) for one in sorted(inputs, key=lambda i: (i.role, i.name))],
         "findings": _findings(findings),
     }
     return validate(PriceBook, value, name="candidate", lines={})
 
 
-def _at_floor(card: CardFloors) -> Iterator[DerivedRate]:
+def _at_floor(card: CardFloors, *, policy: Policy) -> Iterator[DerivedRate]:
     for unit, standing in card.floors.items():
         raised = f", raised to that of {standing.raised_by}" if standing.raised_by else ""
         yield start_at_floor(
-            standing.usd_per_mtok,
+            policy.converted(standing.usd_per_mtok),
             model=card.model.name,
             service_tier=card.service_tier.name,
             unit=unit,
@@ -158,7 +152,9 @@ def _findings(found: Iterable[Found]) -> list[JsonValue]:
     return sorted(dumped, key=lambda one: (one["id"], one["sentence"]))
 
 
-def _card(card: CardFloors, *, rates: Iterable[DerivedRate]) -> dict[str, JsonValue]:
+def _card(
+    card: CardFloors, *, rates: Iterable[DerivedRate], policy: Policy
+) -> dict[str, JsonValue]:
     own = [
         rate
         for rate in rates
@@ -170,7 +166,7 @@ def _card(card: CardFloors, *, rates: Iterable[DerivedRate]) -> dict[str, JsonVa
         "model": card.model.name,
         "service_tier": card.service_tier.name,
         "rates": [_entry(rate) for rate in own],
-        "cost": card_cost(card),
+        "cost": card_cost(card, policy=policy),
     }
 
 

@@ -265,9 +265,10 @@ def _raised(
         for unit, floor in card.floors.items():
             if floor.raised_by is not None:
                 sentence = (
-                    f"the floor of {unit} of {card.about} is {decimal_text(floor.usd_per_mtok)}, "
-                    f"that of the slower service tier {floor.raised_by}; its own is "
-                    f"{decimal_text(floor.own.floor.usd_per_mtok)}"
+                    f"the floor of {unit} of {card.about} is "
+                    f"{decimal_text(policy.converted(floor.usd_per_mtok))}, that of the slower "
+                    f"service tier {floor.raised_by}; its own is "
+                    f"{decimal_text(policy.converted(floor.own.floor.usd_per_mtok))}"
                 )
                 about = f"{card.about}/{unit}"
                 found.append(Found(kind="running_maximum", about=about, sentence=sentence))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
@@ -25,7 +26,15 @@ from pricing_rules.document import (
     validate,
 )
 from pricing_rules.money import CurrencyCode
-from pricing_rules.rules.actions import Action, DimensionRate, LadderOfRates, Relate, ShareText
+from pricing_rules.prices.provenance import COST_CURRENCY, ExchangeRate
+from pricing_rules.rules.actions import (
+    Action,
+    DimensionRate,
+    LadderOfRates,
+    Relate,
+    ShareText,
+    terminating,
+)
 
 PRECISION_BITS: Final[dict[str, int]] = {
     "fp4": 4, "int4": 4, "fp8": 8, "int8": 8, "bf16": 16, "fp16": 16,
@@ -170,6 +179,8 @@ class GuardRails(Document):
 class Policy(Document):
     """``policy.yaml``. Money is in ``currency`` per million tokens; rules run in the order written.
 
+    ``exchange``: what floors, which are in US dollars, are converted at before the rules run; a
+    policy in another currency has one to it.
     ``cached_share`` is what a token read from cache takes of a fresh input token.
     ``revenue_share`` is what goes away of every rate: royalty, marketplace, payment fees, bad debt.
     """
@@ -177,6 +188,7 @@ class Policy(Document):
     schema_: Literal["tokenworks.policy/1"] = Field(alias="schema")
     series: Name
     currency: CurrencyCode
+    exchange: ExchangeRate | None = None
     reference_shape: ReferenceShape
     revenue_share: StatedShare
     cached_share: StatedShare
@@ -194,6 +206,12 @@ class Policy(Document):
                     "share take the whole rate; lower one"
                 )
         return self
+
+    def converted(self, usd: Decimal) -> Decimal:
+        """An amount in US dollars in the policy's currency, exactly."""
+        if self.exchange is None:
+            return usd
+        return terminating(Fraction(usd) * Fraction(self.exchange.per_usd))
 
     def by_promise(self) -> tuple[ServiceTier, ...]:
         """The service tiers from the slowest to the fastest; equal promises keep their order."""
@@ -218,7 +236,10 @@ def load_policy(data: bytes, *, name: str) -> Policy:
 
 
 def policy_faults(policy: Policy) -> Iterator[tuple[Path, str]]:
-    """Names that stand twice or that nothing has: the path of each, and how to mend it."""
+    """Names that stand twice or that nothing has, and a currency that nothing is converted to: the
+    path of each, and how to mend it.
+    """
+    yield from _exchange_faults(policy)
     models = [model.name for model in policy.models]
     service_tiers = [service_tier.name for service_tier in policy.service_tiers]
     rules = [rule.id for rule in policy.rules]
@@ -259,3 +280,15 @@ def policy_faults(policy: Policy) -> Iterator[tuple[Path, str]]:
                 f'the rule "{ladders[then.id]}" has a ladder "{then.id}" already; '
                 "one id is one position, so give this one another id",
             )
+
+
+def _exchange_faults(policy: Policy) -> Iterator[tuple[Path, str]]:
+    exchange, code = policy.exchange, policy.currency
+    if exchange is None and code != COST_CURRENCY:
+        sentence = f"is {code}, but costs are in {COST_CURRENCY}; give an exchange rate to {code}"
+        yield ("currency",), sentence
+    elif exchange is not None and code == COST_CURRENCY:
+        yield ("exchange",), f"is to {exchange.currency}, but the policy is in {code}; remove it"
+    elif exchange is not None and exchange.currency != code:
+        sentence = f"is {exchange.currency}, but the policy is in {code}; give the rate to {code}"
+        yield ("exchange", "currency"), sentence

@@ -35,7 +35,10 @@ CHARGES = 5_000_000
 
 
 def run() -> Iterator[dict[str, object]]:
-    """The figures: quotes, quotes of JSON lines, rated totals, and a column of ladder charges."""
+    """The figures: quotes, quotes of JSON lines, rated totals, and a column of ladder charges.
+
+    A quote is an integer at the book's scale; the peer's is a Decimal.
+    """
     usage = Usage(**COUNTS)
     theirs = calc_price(usage, model_ref=MODEL, provider_id=PROVIDER, genai_request_timestamp=AT)
     book = _book(
@@ -55,7 +58,7 @@ def run() -> Iterator[dict[str, object]]:
 
     def with_resolution() -> None:
         found = compiled.card(model=MODEL, service_tier="standard", size_tokens=1200)
-        found.amount(COUNTS)
+        found.amount_scaled(COUNTS)
 
     def peer() -> None:
         calc_price(usage, model_ref=MODEL, provider_id=PROVIDER, genai_request_timestamp=AT)

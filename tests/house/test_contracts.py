@@ -54,6 +54,18 @@ PLANTED = [
     ),
     ("rules-rooms", "pricing_rules/rules/new_room.py", "", "pricing_rules.rules.new_room"),
     ("domain-rooms", "billing/domain/tax/tax.py", "import billing.domain.invoice", "tax ->"),
+    (
+        "domain-rooms",
+        "billing/domain/invoice/planted.py",
+        "import billing.domain.ledger",
+        "invoice.planted ->",
+    ),
+    (
+        "domain-rooms",
+        "billing/domain/ledger/planted.py",
+        "import billing.domain.verification",
+        "ledger.planted ->",
+    ),
     ("domain-rooms", "billing/domain/new_room.py", "", "billing.domain.new_room"),
     ("billing-rooms", "billing/domain/planted.py", "import billing.cli", "billing.domain.planted"),
     ("billing-rooms", "billing/engines/planted.py", "import billing.intake", "engines.planted ->"),

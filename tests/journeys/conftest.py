@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.cli.demo.command import DOCUMENTS
+from billing.cli.demo.documents import demo_documents
 from tests.journeys.made_files import Ran, tokenworks
 
 
@@ -48,9 +48,8 @@ def in_demo(demo_run: tuple[Path, Ran], tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.fixture
 def documents(tmp_path: Path) -> Path:
     """The demo's own documents (factory, policy, agreements) alone in a folder."""
-    source = Path(__file__).resolve().parents[2] / "billing" / "cli" / "demo"
     folder = tmp_path / "documents"
     folder.mkdir()
-    for name in DOCUMENTS:
-        shutil.copy(source / name, folder / name)
+    for name, data in demo_documents().items():
+        (folder / name).write_bytes(data)
     return folder

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from billing.cli.demo.command import DOCUMENTS
 from tests.journeys.made_files import (
     Json,
     Ran,
@@ -25,14 +24,16 @@ from tests.journeys.made_files import (
     write_json,
 )
 
+DOCUMENTS = ("factory.yaml", "policy-demo.yaml", "acme.yaml", "globex.yaml", "initech.yaml")
+
 
 def _read_by_command(folder: Path, *, name: str) -> Ran:
     """Run the command that reads this document, with all others as they should be."""
-    if name in ("factory.yaml", "policy.yaml"):
+    if name in ("factory.yaml", "policy-demo.yaml"):
         # The sample is read as bytes first and understood last: any file will do.
         return tokenworks(
             *("price", "derive", "--factory", folder / "factory.yaml"),
-            *("--policy", folder / "policy.yaml", "--measurements", folder / "acme.yaml"),
+            *("--policy", folder / "policy-demo.yaml", "--measurements", folder / "acme.yaml"),
             *("--number", "1", "--effective-from", "2026-12-01T00:00:00Z"),
             *("--out", folder / "candidate.json"),
         )

@@ -38,8 +38,8 @@ def _derive(
 ) -> Ran:
     return tokenworks(
         *("price", "derive", "--factory", folder / "factory.yaml"),
-        *("--policy", folder / "policy.yaml", "--measurements", measurements, "--number", "1"),
-        *("--effective-from", "2026-12-01T00:00:00Z", "--out", out, "--format", shape),
+        *("--policy", folder / "policy-demo.yaml", "--measurements", measurements, "--number", "1"),
+        *("--effective-from", "2026-09-30T00:00:00Z", "--out", out, "--format", shape),
     )
 
 
@@ -47,7 +47,7 @@ def _derive(
 
 
 def test_findings_without_a_word_are_named_and_nothing_is_written(in_demo: Path) -> None:
-    candidate = in_demo / "demo-out" / "candidate.json"
+    candidate = in_demo / "demo-out" / "candidate-demo.json"
     findings = [finding["id"] for finding in json.loads(candidate.read_bytes())["findings"]]
     ran = _publish(candidate, "--sign-off", "overcharge:*=seen", out=in_demo / "book.json")
     named = [one for one in findings if not one.startswith("overcharge:")]
@@ -72,11 +72,14 @@ def test_deriving_never_overwrites_a_published_book_but_may_repeat_a_candidate(
     in_demo: Path,
 ) -> None:
     folder = in_demo / "demo-out"
-    book_before, candidate = (folder / "book-1.json").read_bytes(), folder / "candidate.json"
+    book_before, candidate = (
+        (folder / "book-demo.json").read_bytes(),
+        folder / "candidate-demo.json",
+    )
     before = candidate.read_bytes()
-    ran = _derive(folder, out=folder / "book-1.json")
-    assert ran.sentence.endswith("book-1.json: is a published price book; choose another name")
-    assert (folder / "book-1.json").read_bytes() == book_before
+    ran = _derive(folder, out=folder / "book-demo.json")
+    assert ran.sentence.endswith("book-demo.json: is a published price book; choose another name")
+    assert (folder / "book-demo.json").read_bytes() == book_before
     assert _derive(folder, out=candidate).code == 0
     assert candidate.read_bytes() == before
 
@@ -205,7 +208,7 @@ def _leaves(step: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 
 def _explain(shape: str) -> Ran:
     return tokenworks(
-        *("price", "explain", "demo-out/book-1.json", "--model", "gpt-oss-120b"),
+        *("price", "explain", "demo-out/book-demo.json", "--model", "gpt-oss-120b"),
         *("--service-tier", "standard", "--unit", "output_tokens", "--format", shape),
     )
 
@@ -218,10 +221,10 @@ def test_a_rate_is_walked_down_to_file_row_and_digest_in_every_shape(in_demo: Pa
     assert all(row.search(point) for point in points)
     # Each document that the book rests on has the digest of the file that the demo left.
     documents = dict(s.rsplit(", ", 1) for path, s in walk if path[-1] == "document")
-    for role in ("factory", "policy"):
-        data = (in_demo / "demo-out" / f"{role}.yaml").read_bytes()
+    for role, name in (("factory", "factory.yaml"), ("policy", "policy-demo.yaml")):
+        data = (in_demo / "demo-out" / name).read_bytes()
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        assert documents[f"{role} {role}.yaml"] == digest
+        assert documents[f"{role} {name}"] == digest
     (sample,) = (digest for name, digest in documents.items() if name.startswith("measurement "))
     assert all(sample in point for point in points)
     # The other shapes show the same nodes in the same order.
@@ -271,7 +274,7 @@ def test_measurements_that_are_none_are_refused(documents: Path, tmp_path: Path)
 def test_a_model_that_no_pool_serves_is_a_finding_beside_the_other_cards(
     documents: Path, tmp_path: Path
 ) -> None:
-    policy = documents / "policy.yaml"
+    policy = documents / "policy-demo.yaml"
     text = policy.read_text(encoding="utf-8")
     policy.write_text(text.replace("gpt-oss-120b", "gpt-of-no-one"), encoding="utf-8")
     found = _derive(documents, out=tmp_path / "c.json", shape="json").json
@@ -294,7 +297,7 @@ def test_flags_that_no_book_can_have_are_refused(
 ) -> None:
     given = {
         "--factory": str(documents / "factory.yaml"),
-        "--policy": str(documents / "policy.yaml"),
+        "--policy": str(documents / "policy-demo.yaml"),
         "--measurements": "aiconfigurator",
         "--number": "1",
         "--effective-from": "2026-12-01T00:00:00Z",

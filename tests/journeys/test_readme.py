@@ -49,7 +49,7 @@ def test_the_readme_names_each_command() -> None:
 def test_the_readme_counts_the_rows_that_its_rate_rests_on() -> None:
     (count,) = re.findall(r"rests on (\d+) measured rows", README)
     ran = tokenworks(
-        *("price", "explain", "demo-out/book-1.json", "--model", "gpt-oss-120b"),
+        *("price", "explain", "demo-out/book-demo.json", "--model", "gpt-oss-120b"),
         *("--service-tier", "standard", "--unit", "input_tokens", "--format", "csv"),
     )
     cited = re.findall(r"silicon_sample\.csv rows? ([0-9, ]*[0-9])", ran.text)

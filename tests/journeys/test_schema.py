@@ -96,16 +96,19 @@ def _check(value: Json, *, schema: Json) -> list[str]:
 
 SCHEMA_OF = {
     "factory.yaml": "factory",
-    "policy.yaml": "policy",
+    "policy-demo.yaml": "policy",
     "acme.yaml": "agreement",
     "globex.yaml": "agreement",
     "initech.yaml": "agreement",
-    "candidate.json": "price-book",
-    "book-1.json": "price-book",
+    "kaisha.yaml": "agreement",
+    "policy-demo-jpy.yaml": "policy",
+    "policy-demo-volume.yaml": "policy",
+    "candidate-demo.json": "price-book",
+    "book-demo-jpy.json": "price-book",
+    "book-demo-volume.json": "price-book",
+    "book-demo.json": "price-book",
     "rating.json": "rating",
-    "acme.json": "invoice",
-    "globex.json": "invoice",
-    "initech.json": "invoice",
+    "preview.json": "invoice",
 }
 
 
@@ -142,7 +145,7 @@ def test_what_the_demo_wrote_and_the_commands_print_are_the_same_documents(
     in_demo: Path,
 ) -> None:
     ran = tokenworks(
-        *("rate", "--price-book", "demo-out/book-1.json", "--usage", "demo-out/usage.parquet"),
+        *("rate", "--price-book", "demo-out/book-demo.json", "--usage", "demo-out/usage.parquet"),
         *("--format", "json"),
     )
     assert ran.json == json.loads((in_demo / "demo-out" / "rating.json").read_bytes())

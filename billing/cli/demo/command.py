@@ -1,56 +1,55 @@
 """``tokenworks demo``: hardware measurements become prices, and usage becomes invoices, in one go.
 
-Invariant: every step is what the command of the same name does, on files that stay behind, so that
-a reader can change one of them and run that step again.
+Invariant: every step that changes something is a command that is printed and then run, on files
+that stay behind, so that a reader can change one of them and run that step again.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
-from decimal import Decimal
-from importlib import resources
+from io import StringIO
 from pathlib import Path
 
 import click
 import pyarrow as pa
 
+from billing.cli.demo.documents import ACCOUNTS, ASSIGNMENT, SERIES, demo_documents
 from billing.cli.demo.generated_usage import generated_trace
-from billing.cli.output import print_refused, print_table
-from billing.documents import render_invoice
+from billing.cli.demo.showing import show_findings, show_first_branch, show_hardware, show_rates
+from billing.cli.main import run
+from billing.cli.output import print_refused
 from billing.domain.agreement.agreement import Agreement
-from billing.domain.charging.report import RatingReport
-from billing.intake.assignment import Assignment
 from billing.intake.azure_trace import read_azure_trace
 from billing.operations.files import read_file, write_file
-from billing.operations.invoice import preview_invoice
-from billing.operations.price_book import (
-    AICONFIGURATOR,
-    SignOffPattern,
-    book_bytes,
-    derive_book,
-    publish_book,
-)
-from billing.operations.rating import rate
+from billing.operations.invoice_number import text_of
+from billing.operations.price_book import AICONFIGURATOR, read_book
+from billing.operations.stored_invoice import explain_stored, list_stored
 from billing.operations.usage import write_events
-from pricing_rules.document import DocumentError, canonical_json, dump, load_yaml
-from pricing_rules.money import exact_text
-from pricing_rules.period import MICROSECONDS, moment_text, parse_moment, parse_period
-from pricing_rules.prices.explain import Step, plain
-from pricing_rules.prices.price_book import PriceBook
+from billing.store.store import open_store
+from pricing_rules.document import DocumentError, load_yaml
+from pricing_rules.period import (
+    MICROSECONDS,
+    BillingAnchor,
+    checked_moment,
+    moment_text,
+    parse_moment,
+)
 from pricing_rules.usage.event_columns import Verdict
 
-ASSIGNMENT = Assignment(
-    accounts=(("acme", 5), ("globex", 3), ("initech", 2)),
-    models=(("gpt-oss-120b", 5), ("MiniMax-M2.5", 3), ("Llama-3.1-70B", 2)),
-    service_tiers=(("standard", 6), ("batch", 3), ("priority", 1)),
-)
-"""Who is said to have sent the requests of a trace, with weights; see ``Assignment`` for how."""
-
-DOCUMENTS = ("factory.yaml", "policy.yaml", "acme.yaml", "globex.yaml", "initech.yaml")
-DAYS_US = 24 * 3600 * MICROSECONDS
+HOUR_US = 3600 * MICROSECONDS
+DAY_US = 24 * HOUR_US
 GENERATED_EVENTS = 20_000
+LATE_ONE_IN = 50
+"""One request of so many reaches the store only after the month was closed."""
 SEED = 20261125
+NOWHERE = Path(os.devnull)
+ON_TIME, LATE = "usage.parquet", "late.parquet"
+OVERRIDE_US = 90 * DAY_US
+OVERRIDE = "win-back of an account that had left"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +63,18 @@ class Requests:
     refused: tuple[Verdict, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """When what happens in the demo; the clock is not read, so that two runs leave the same."""
+
+    month: str
+    days: str
+    effective_from: int
+    published_at: int
+    ingested_at: int
+    closed_at: int
+
+
 @click.command("demo")
 @click.option(
     "--usage",
@@ -72,7 +83,7 @@ class Requests:
 )
 @click.option(
     "--starting-at",
-    default="2026-12-01T00:00:00Z",
+    default="2026-10-15T09:00:00Z",
     show_default=True,
     help="When the first request of the trace happens.",
 )
@@ -93,130 +104,99 @@ class Requests:
 def command(
     ctx: click.Context, *, usage: Path | None, starting_at: str, measurements: str, out: Path
 ) -> None:
-    """From measured hardware to a price book, and from usage to explained invoices.
+    """From measured hardware to price books, and from usage to verified, explained invoices.
 
     Example: tokenworks demo --usage AzureLLMInferenceTrace_conv_2023.csv
     """
     try:
         starts_at = parse_moment(starting_at)
-        period = parse_period(
-            f"{moment_text(starts_at)}/{moment_text(starts_at + 31 * DAYS_US)}", zone="UTC"
-        )
+        moments = _moments(starts_at)
     except ValueError as error:
         raise DocumentError("--starting-at", str(error)) from None
-    documents = {
-        name: resources.files("billing.cli.demo").joinpath(name).read_bytes() for name in DOCUMENTS
-    }
-    for account, _ in ASSIGNMENT.accounts:
+    documents = demo_documents()
+    for account in ACCOUNTS:
         name = f"{account}.yaml"
         agreed_at = load_yaml(Agreement, documents[name], name=name).effective_from
-        if starts_at < agreed_at:
+        if moments.effective_from < agreed_at:
             raise DocumentError(
                 "--starting-at",
-                f"must not lie before {moment_text(agreed_at)}, when {account} has an agreement",
+                f"must lie in a month after {moment_text(agreed_at)}, when {account} has an "
+                "agreement",
             )
     requests = _requests(usage, out=out, starts_at=starts_at)
     for name, data in documents.items():
         write_file(out / name, data=data)
-    book = _prices(out, measurements=measurements, effective_from=starts_at)
-    _usage(out, requests=requests)
-    _charges(out)
-    _invoices(out, period=period.text())
-    click.echo(f"\nEvery document is in {out}/; book {book.number} is {book.digest}.")
-    click.echo(
-        "Change policy.yaml there, and run any of the commands above again; a book that is "
-        "published is never overwritten, so give the next one another name."
-    )
+    _prices(out, measurements=measurements, moments=moments)
+    _agreements(out, moments=moments)
+    _usage(out, requests=requests, moments=moments)
+    _offline(out, moments=moments)
+    _close(out, late=requests.table.num_rows >= LATE_ONE_IN, moments=moments)
+    _explained(out)
+    click.echo(f"\nEvery document is in {out}/. Change one, and run its command again;")
+    click.echo("a book that is published is never overwritten, so give the next one a new name.")
     refused = [(verdict.row, verdict.reason) for verdict in requests.refused]
     print_refused(requests.path.name, refused=refused)
     ctx.exit(1 if refused else 0)
 
 
-def _prices(out: Path, *, measurements: str, effective_from: int) -> PriceBook:
-    at = shlex.quote(str(out))
-    _heading(
-        "1. Measured hardware -> unit cost -> floor -> rules -> price book",
-        command=f"price derive --factory {at}/factory.yaml --policy {at}/policy.yaml "
-        f"--measurements {shlex.quote(measurements)} --number 1 "
-        f"--effective-from {moment_text(effective_from)} --out {at}/candidate.json",
+def _moments(starts_at: int) -> Moments:
+    """The month of the first request, what comes before it and what comes after it."""
+    month = BillingAnchor(day=1, zone="UTC").period_at(starts_at)
+    # Billing periods of accounts that begin later in the month, in any zone, end within this span.
+    closed_at = month.end_at + 31 * DAY_US
+    checked_moment(closed_at + OVERRIDE_US, text=moment_text(starts_at))
+    return Moments(
+        month=moment_text(month.start_at)[:7],
+        days=f"{moment_text(month.start_at)[:10]}/{moment_text(month.end_at)[:10]}",
+        effective_from=month.start_at - DAY_US,
+        published_at=month.start_at - 2 * DAY_US,
+        ingested_at=month.end_at,
+        closed_at=closed_at,
     )
-    candidate = derive_book(
-        out / "factory.yaml",
-        policy=out / "policy.yaml",
-        measurements=measurements,
-        number=1,
-        effective_from=effective_from,
-    )
-    write_file(out / "candidate.json", data=book_bytes(candidate))
-    _show_hardware(candidate)
-    _show_rates(candidate)
-    kinds = sorted({finding.kind for finding in candidate.findings})
-    click.echo(f"{len(candidate.findings)} findings, which publishing asks a person to sign off:")
-    for kind in kinds:
-        first = next(finding for finding in candidate.findings if finding.kind == kind)
-        count = sum(finding.kind == kind for finding in candidate.findings)
-        click.echo(f"  {count:2} {kind}, such as: {first.sentence}")
-    patterns = [
-        SignOffPattern(pattern=f"{kind}:*", by="demo", reason="seen in the demo", ends_at=None)
-        for kind in kinds
-    ]
-    published_at = effective_from - DAYS_US
-    signed = (shlex.quote(f"{one.pattern}={one.reason}") for one in patterns)
-    _command(
-        f"price publish {at}/candidate.json --published-at {moment_text(published_at)} --by demo "
-        f"{' '.join(f'--sign-off {text}' for text in signed)} --out {at}/book-1.json"
-    )
-    published = publish_book(
-        out / "candidate.json",
-        published_at=published_at,
-        patterns=patterns,
-        previous=None,
-        supersedes=None,
-    )
-    write_file(out / "book-1.json", data=book_bytes(published))
-    click.echo(f"published as {out}/book-1.json, {published.digest}")
-    return published
 
 
-def _show_hardware(book: PriceBook) -> None:
-    rows = [
-        {
-            "model": card.model,
-            "hardware": one.hardware,
-            "USD_per_hour": plain(one.usd_per_hour),
-            "us_per_input_token": plain(one.us_per_input_token),
-            "us_per_output_token": plain(one.us_per_output_token),
-            "fit": one.fit,
-            "share_of_capacity": plain(one.share_of_capacity),
-            "measured_rows": sum(len(p.source.rows) for s in one.shapes for p in s.points),
-        }
-        for card in book.rate_cards
-        if card.cost is not None and card.service_tier == "standard"
-        for one in card.cost.hardware
-    ]
-    if rows:
-        print_table(rows, columns=tuple(rows[0]), title="What a token takes at 50 tokens/s a user")
+def _prices(out: Path, *, measurements: str, moments: Moments) -> None:
+    _heading("1. Measured hardware -> unit cost -> floor -> rules -> price books")
+    store = out / "billing.db"
+    for name in ("billing.db", "billing.db-wal", "billing.db-shm"):
+        (out / name).unlink(missing_ok=True)  # the demo's own store is made anew
+    _run("db", "upgrade", "--store", store)
+    for series in SERIES:
+        candidate = out / f"candidate-{series}.json"
+        _run(
+            *("price", "derive", "--factory", out / "factory.yaml"),
+            *("--policy", out / f"policy-{series}.yaml", "--measurements", measurements),
+            *("--number", 1, "--effective-from", moment_text(moments.effective_from)),
+            *("--out", candidate, "--format", "json"),
+            into=NOWHERE,
+        )
+        book = read_book(candidate)
+        if series == SERIES[0]:
+            show_hardware(book)
+            show_findings(book)
+        kinds = sorted({finding.kind for finding in book.findings})
+        published_at = moment_text(moments.published_at)
+        _run(
+            *("price", "publish", candidate, "--published-at", published_at, "--by", "dana"),
+            *(f"--sign-off={kind}:*=seen and accepted for the demo" for kind in kinds),
+            *("--out", out / f"book-{series}.json", "--store", store, "--now", published_at),
+            *("--format", "json"),
+            into=NOWHERE,
+        )
+        show_rates(read_book(out / f"book-{series}.json"))
 
 
-def _show_rates(book: PriceBook) -> None:
-    rows = []
-    for card in book.rate_cards:
-        floors = {f.unit: plain(f.floor) for f in card.cost.floors} if card.cost else {}
-        for entry in card.rates:
-            if entry.when.text():
-                continue
-            first = entry.rate if entry.ladder is None else entry.ladder.bands[0].rate
-            rows.append(
-                {
-                    "model": card.model,
-                    "service_tier": card.service_tier,
-                    "unit": entry.unit,
-                    "floor": floors[entry.unit],
-                    "rate": "" if first is None else plain(first),
-                    "ladder": entry.ladder.id if entry.ladder else "",
-                }
-            )
-    print_table(rows, columns=tuple(rows[0]), title="Floors and rates, USD per million")
+def _agreements(out: Path, *, moments: Moments) -> None:
+    _heading("2. Agreements: a discount that goes under a floor needs an override")
+    for account in ACCOUNTS:
+        override: tuple[str, ...] = ()
+        if account == "initech":
+            ends_at = moment_text(moments.closed_at + OVERRIDE_US)
+            override = ("--override", OVERRIDE, "--override-ends-at", ends_at)
+        _run(
+            *("agreement", "accept", out / f"{account}.yaml", "--store", out / "billing.db"),
+            *("--by", "dana", "--now", moment_text(moments.published_at), *override),
+        )
 
 
 def _requests(usage: Path | None, *, out: Path, starts_at: int) -> Requests:
@@ -229,109 +209,99 @@ def _requests(usage: Path | None, *, out: Path, starts_at: int) -> Requests:
     table, refused = read_azure_trace(
         data, name=path.name, starting_at=starts_at, assignment=ASSIGNMENT
     )
+    if not table.num_rows:
+        raise DocumentError(path.name, "holds no request; give a trace with at least one")
     return Requests(path=path, data=data, told=told, table=table, refused=refused)
 
 
-def _usage(out: Path, *, requests: Requests) -> None:
+def _usage(out: Path, *, requests: Requests, moments: Moments) -> None:
+    _heading("3. Usage events -> usage totals")
     if requests.path.parent == out:
         write_file(requests.path, data=requests.data)
-    write_events(requests.table, path=out / "usage.parquet")
-    _heading("2. Usage", command="")
     click.echo(
         f"{requests.path} ({requests.told}): {requests.table.num_rows:,} events, "
-        f"{len(requests.refused)} rows refused"
+        f"{len(requests.refused)} rows refused; accounts, models and service tiers are assigned "
+        "by a hash"
     )
-    click.echo(f"accounts, models and service tiers are assigned by a hash; {out}/usage.parquet")
+    late = [row % LATE_ONE_IN == LATE_ONE_IN - 1 for row in range(requests.table.num_rows)]
+    on_time = pa.array([not one for one in late], pa.bool_())
+    write_events(requests.table.filter(on_time), path=out / ON_TIME)
+    write_events(requests.table.filter(pa.array(late, pa.bool_())), path=out / LATE)
+    _ingest(out, file=ON_TIME, now_at=moments.ingested_at)
+    click.echo("the same file again stores nothing twice:")
+    _ingest(out, file=ON_TIME, now_at=moments.ingested_at + HOUR_US)
 
 
-def _charges(out: Path) -> None:
-    at = shlex.quote(str(out))
-    _heading(
-        "3. Usage totals x price book -> exact charges",
-        command=f"rate --price-book {at}/book-1.json --usage {at}/usage.parquet --format json",
+def _offline(out: Path, *, moments: Moments) -> None:
+    _heading("4. The same without a store: what the file costs under one book, and one invoice")
+    files = ("--price-book", out / f"book-{SERIES[0]}.json", "--usage", out / ON_TIME)
+    _run("rate", *files, "--format", "json", into=out / "rating.json")
+    _run(
+        *("invoice", "preview", "--agreement", out / "acme.yaml", *files),
+        *("--period", moments.days, "--format", "json"),
+        into=out / "preview.json",
     )
-    report = rate(out / "usage.parquet", price_books=[out / "book-1.json"], period=None)
-    write_file(out / "rating.json", data=canonical_json(dump(report)) + b"\n")
-    _show_charges(report)
 
 
-def _show_charges(report: RatingReport) -> None:
-    rows = [
-        {
-            "account": account.account,
-            "charges": len(account.charges),
-            "tokens": sum(charge.quantity for charge in account.charges),
-            "unpriced": len(account.unpriced),
-            "exact": exact_text(account.total_exact),
-            "owed_minor": account.total_minor,
-        }
-        for account in report.accounts
-    ]
-    print_table(rows, columns=("account", "charges", "tokens", "unpriced", "exact", "owed_minor"))
-    click.echo(f"all accounts: {exact_text(report.total_exact)} {report.currency}")
-
-
-def _invoices(out: Path, *, period: str) -> None:
-    at = shlex.quote(str(out))
-    inputs = f"--price-book {at}/book-1.json --usage {at}/usage.parquet --period {period}"
-    _heading(
-        "4. Charges -> invoices",
-        command=f"invoice preview --agreement {at}/acme.yaml {inputs} --pdf {at}/acme.pdf",
+def _ingest(out: Path, *, file: str, now_at: int) -> None:
+    _run(
+        *("ingest", out / file, "--store", out / "billing.db", "--by", "gateway"),
+        *("--now", moment_text(now_at)),
     )
-    walks: dict[str, Step] = {}
-    for account, _ in ASSIGNMENT.accounts:
-        preview = preview_invoice(
-            out / f"{account}.yaml",
-            price_books=[out / "book-1.json"],
-            usage=out / "usage.parquet",
-            period=period,
+
+
+def _close(out: Path, *, late: bool, moments: Moments) -> None:
+    _heading("5. Close: charges -> invoices")
+    store = out / "billing.db"
+    close = ("close", "--period", moments.month, "--store", store, "--by", "dana", "--now")
+    _run(*close, moment_text(moments.closed_at))
+    if late:
+        click.echo(f"one request in {LATE_ONE_IN} comes late; the next close corrects that:")
+        _ingest(out, file=LATE, now_at=moments.closed_at + DAY_US)
+        _run(*close, moment_text(moments.closed_at + 2 * DAY_US))
+    _run("invoice", "list", "--store", store)
+    with open_store(store) as opened:
+        page = list_stored(opened, limit=100, after=None, account=None, issuer=None)
+    for one in page.invoices:
+        number = text_of(one)
+        _run(
+            *("invoice", "pdf", number, "--store", store, "--out", out / f"{number}.pdf"),
+            into=NOWHERE,
         )
-        invoice = preview.invoice
-        write_file(out / f"{account}.pdf", data=render_invoice(invoice))
-        write_file(out / f"{account}.json", data=canonical_json(dump(invoice)) + b"\n")
-        total = f"{Decimal(invoice.total_minor).scaleb(-invoice.minor_digits):f}"
-        click.echo(
-            f"{account}: {len(invoice.lines)} lines, total {total} {invoice.currency}, "
-            f"{len(invoice.findings)} findings; {out}/{account}.pdf"
-        )
-        for finding in invoice.findings[:2]:
-            click.echo(f"  finding: {finding}")
-        if invoice.lines:
-            walks[account] = preview.explain(1)
-    for account, walk in list(walks.items())[:1]:
-        _heading(
-            f"5. Line 1 of {account}, walked back to the rows that it was measured in",
-            command=f"invoice preview --agreement {at}/{account}.yaml {inputs} --explain 1",
-        )
-        _show_first_branch(walk)
 
 
-def _show_first_branch(step: Step, *, depth: int = 0) -> None:
-    """The walk along one branch: the deepest way down, its siblings only counted."""
-    text = step.sentence
-    click.echo(f"{'  ' * depth}{step.kind}: {text}")
-    if not step.rests_on:
-        return
-    deepest = max(step.rests_on, key=_depth)
-    for below in step.rests_on:
-        if below is deepest:
-            _show_first_branch(below, depth=depth + 1)
-        elif step.kind == "rate":
-            click.echo(f"{'  ' * (depth + 1)}{below.kind}: {below.sentence}")
-    hidden = len(step.rests_on) - 1
-    if hidden and step.kind != "rate":
-        click.echo(f"{'  ' * (depth + 1)}({hidden} more beside it)")
+def _explained(out: Path) -> None:
+    store = out / "billing.db"
+    with open_store(store) as opened:
+        page = list_stored(opened, limit=1, after=None, account=None, issuer=None)
+        if page.invoices:
+            number = text_of(page.invoices[0])
+            _heading(f"6. Line 1 of {number}, walked back to the rows that it was measured in")
+            _run(
+                *("invoice", "explain", number, "--line", 1, "--store", store),
+                into=out / "explained.txt",
+            )
+            show_first_branch(explain_stored(opened, number=number, line=1, issuer=None))
+    _heading("7. Verify: every equation of the store, with its numbers")
+    _run("verify", "--store", store)
 
 
-def _depth(step: Step) -> int:
-    return 1 + max((_depth(below) for below in step.rests_on), default=0)
-
-
-def _heading(title: str, *, command: str) -> None:
+def _heading(title: str) -> None:
     click.echo(f"\n== {title}")
-    if command:
-        _command(command)
 
 
-def _command(command: str) -> None:
-    click.echo(f"$ tokenworks {command}")
+def _run(*arguments: object, into: Path | None = None) -> None:
+    """Print a command and run it; the demo ends where it fails.
+
+    ``into`` is a file that takes what it prints, or the null device for what is too long to show.
+    """
+    redirect = "" if into is None else f" > {shlex.quote(str(into))}"
+    click.echo(f"$ tokenworks {shlex.join(str(one) for one in arguments)}{redirect}")
+    texts = [str(one) for one in arguments]
+    printed = StringIO()
+    with redirect_stdout(printed if into is not None else sys.stdout):
+        code = run(texts)
+    if code:
+        raise DocumentError("demo", f"the command before this line ended with {code}")
+    if into is not None and into != NOWHERE:
+        write_file(into, data=printed.getvalue().encode())

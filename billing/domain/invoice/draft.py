@@ -18,7 +18,6 @@ from billing.domain.invoice.invoice import (
     DiscountLine,
     Invoice,
     InvoiceLine,
-    TaxKey,
     TaxLine,
     UsageLine,
 )
@@ -119,10 +118,10 @@ def _taxes(
     agreement: Agreement, *, rounded_minor: int, corrections: Sequence[Correction]
 ) -> tuple[TaxLine, ...]:
     """Tax on the sum of each category: first the agreement's, then those of earlier agreements."""
-    own: TaxKey = (agreement.tax.category, agreement.tax.rate_percent)
+    own = (agreement.tax.category, agreement.tax.rate_percent)
     sums, notes = {own: rounded_minor}, {own: agreement.tax.note}
     for one in corrections:
-        key: TaxKey = (one.tax.category, one.tax.rate_percent)
+        key = (one.tax.category, one.tax.rate_percent)
         if one.lines:
             sums[key] = sums.get(key, 0) + sum(line.amount_minor for line in one.lines)
             notes.setdefault(key, one.tax.note)

@@ -201,8 +201,8 @@ def billed_quantities(invoices: Iterable[Invoice]) -> dict[Billed, int]:
 
 
 def rated_quantities(rating: Rating, *, period_start_at: int) -> dict[Billed, int]:
-    """What the charges of one billing period bill; ``rating`` is of its totals through what invoices
-    cover.
+    """What the charges of one billing period bill, rated from its totals through what is covered
+    by invoices.
     """
     return {
         (charge.account, period_start_at, charge.model, charge.service_tier, charge.unit): (

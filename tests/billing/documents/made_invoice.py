@@ -55,6 +55,64 @@ DISCOUNT_LINE: Fields = {
     "amount_exact": "-3.086419725",
     "amount_minor": -309,
 }
+CORRECTION_LINE: Fields = {
+    "line": 3,
+    "kind": "correction",
+    "description": "Correction of 2026-000041: gpt-oss-120b, standard: output tokens",
+    "corrects": "2026-000041",
+    "period": {
+        "start_at": "2026-09-01T00:00:00Z",
+        "end_at": "2026-10-01T00:00:00Z",
+        "zone": "UTC",
+    },
+    "series": "usd",
+    "model": "gpt-oss-120b",
+    "service_tier": "standard",
+    "unit": "output_tokens",
+    "quantity": -2_000_000,
+    "scale": 1,
+    "bands": [],
+    "rated_exact": "0",
+    "invoiced_exact": "0.5",
+    "amount_exact": "-0.5",
+    "amount_minor": -50,
+    "tax_category": "S",
+    "tax_rate_percent": "19",
+}
+CORRECTED_DISCOUNT: Fields = {
+    **{
+        key: CORRECTION_LINE[key]
+        for key in ("kind", "corrects", "period", "series", "tax_category", "tax_rate_percent")
+    },
+    "line": 4,
+    "description": "Correction of 2026-000041: Launch discount 10 %",
+    "discount_id": "launch",
+    "percent": "10",
+    "rated_exact": "0",
+    "invoiced_exact": "-0.05",
+    "amount_exact": "0.05",
+    "amount_minor": 5,
+}
+FINAL: Fields = {
+    "status": "final",
+    "number": "2026-000042",
+    "issued_at": "2026-11-02T23:30:00Z",
+    "through_epoch": 7,
+    "covers": [
+        {
+            "start_at": "2026-10-01T00:00:00Z",
+            "end_at": "2026-11-01T00:00:00Z",
+            "through_epoch": 7,
+        },
+        {
+            "start_at": "2026-09-01T00:00:00Z",
+            "end_at": "2026-10-01T00:00:00Z",
+            "through_epoch": 7,
+        },
+    ],
+}
+"""What a final invoice has beyond a preview."""
+
 STANDARD_TAX: Fields = {"category": "S", "rate_percent": "19"}
 NO_TAX: Fields = {"category": "Z", "rate_percent": "0"}
 
@@ -93,18 +151,22 @@ def invoice_fields(changes: Mapping[str, Any] | None = None) -> Fields:
     which carry their share as ``taxed_minor``, leave.
     """
     fields = {**INVOICE, **(changes or {})}
-    usage, discount = (
+    usage, discount, correction = (
         sum(line["amount_minor"] for line in fields["lines"] if line["kind"] == kind)
-        for kind in ("usage", "discount")
+        for kind in ("usage", "discount", "correction")
     )
+    corrects = any(line["kind"] == "correction" for line in fields["lines"])
     taxes = _taxes(
-        fields["taxes"], taxed_minor=usage + discount, included=fields["prices_include_tax"]
+        fields["taxes"],
+        taxed_minor=usage + discount + correction,
+        included=fields["prices_include_tax"],
     )
     net, tax = (sum(row[key] for row in taxes) for key in ("net_minor", "tax_minor"))
     computed = {
         "minor_digits": currency(fields["currency"]).minor_digits,
         "usage_minor": usage,
         "discount_minor": discount,
+        "correction_minor": correction if corrects else None,
         "taxes": taxes,
         "net_minor": net,
         "tax_minor": tax,

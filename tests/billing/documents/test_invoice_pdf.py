@@ -23,6 +23,7 @@ from tests.billing.documents.made_invoice import (
     BILL_TO,
     DIGEST,
     DISCOUNT_LINE,
+    FINAL,
     INVOICE,
     NO_TAX,
     STANDARD_TAX,
@@ -121,7 +122,7 @@ def test_a_preview_says_on_each_page_that_it_is_none_and_an_invoice_has_its_numb
     shown = pages(render_invoice(invoice({"lines": lines})))
     assert len(shown) > 1
     assert all("INVOICE PREVIEW – not a tax invoice" in page for page in shown)
-    final = printed(invoice({"status": "final", "number": "2026-000042"}))
+    final = printed(invoice(FINAL))
     assert "PREVIEW" not in final
     assert "2026-000042" in final
 
@@ -241,7 +242,7 @@ def test_a_long_account_issuer_or_number_is_cut_in_the_margins_of_each_page() ->
     assert "W… Page 2 of 3" in issued
     assert 35 < issued.count("W") < 55
     assert sum("WWW" in row for row in head) == 2
-    final = {**long, "account": "acme", "status": "final", "number": "n" + "W" * 199}
+    final = {**long, **FINAL, "account": "acme", "number": "n" + "W" * 199}
     shown = pages(render_invoice(invoice(final)))[1].replace("\u200b", "")
     assert "acme · 1 Oct 2026 to 31 Oct 2026 (UTC)" in shown
     assert "Invoice nWWW" in shown

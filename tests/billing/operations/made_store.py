@@ -9,6 +9,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from sqlalchemy import func, select
+
+from billing.domain.invoice.invoice import Invoice
 from billing.operations.agreement import Accepted, accept_agreement
 from billing.operations.close import CloseReport, close
 from billing.operations.floor_override import FloorOverride
@@ -16,12 +19,11 @@ from billing.operations.ingest import IngestReport, ingest
 from billing.operations.stored_book import BookStored, store_book
 from billing.operations.stored_invoice import read_checked
 from billing.store.store import Store
+from billing.store.tables import METADATA
 from billing.store.whole import read_all_invoices
-from pricing_rules.period import parse_moment
+from pricing_rules.period import moment_text, parse_moment
 from pricing_rules.prices.price_book import load_price_book
 from tests.journeys.made_files import Json, book, card, rate_of, write_events
-
-from billing.domain.invoice.invoice import Invoice
 
 START_AT = parse_moment("2026-09-01T00:00:00Z")
 """When books are published and agreements accepted, unless a test says otherwise."""
@@ -79,7 +81,7 @@ def publish(
     override: FloorOverride | None = None,
 ) -> BookStored:
     """Put a book into the store as one that was published at a moment."""
-    data = json.dumps({**value, "published_at": _text(published_at)}).encode()
+    data = json.dumps({**value, "published_at": moment_text(published_at)}).encode()
     return store_book(
         load_price_book(data, name="book.json"),
         store=store,
@@ -130,7 +132,10 @@ def invoices(store: Store) -> tuple[Invoice, ...]:
         return tuple(read_checked(one) for one in read_all_invoices(connection))
 
 
-def _text(moment_at: int) -> str:
-    from pricing_rules.period import moment_text
-
-    return moment_text(moment_at)
+def row_counts(store: Store) -> dict[str, int]:
+    """How many rows each table of the store has."""
+    with store.read() as connection:
+        return {
+            name: connection.scalar(select(func.count()).select_from(table)) or 0
+            for name, table in METADATA.tables.items()
+        }

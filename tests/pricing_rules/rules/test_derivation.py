@@ -91,15 +91,6 @@ def test_ladders_regions_and_dimensions_stand_in_the_book() -> None:
     ]  # fmt: skip
 
 
-def test_a_policy_in_another_currency_is_refused() -> None:
-    with pytest.raises(DocumentError) as caught:
-        made_book(changed={"currency": "EUR"})
-    assert str(caught.value) == (
-        "policy currency: is EUR, but the factory's costs are in USD; exchange rates are not read "
-        "by this version"
-    )
-
-
 def test_a_policy_that_was_not_loaded_is_checked_all_the_same() -> None:
     policy = made_policy(rules=[set_to("1", when={"models": ["m"]})])
     renamed = policy.model_copy(

@@ -15,6 +15,7 @@ from pricing_rules.prices.price_book import BooksInForce
 from pricing_rules.prices.rating import grid_for, rate_totals
 from pricing_rules.usage.totals import Cell, UsageTotal
 from tests.billing.domain.made_charges import OCTOBER, agreement, books, discount, floored
+from tests.billing.domain.made_invoices import MIDDLE_AT, NOVEMBER, issued, ladder_books, used
 
 CELL = Cell(
     account="acme",
@@ -122,6 +123,56 @@ def test_a_charge_says_where_its_amount_is_not_quantity_times_rate(
     ladder = {"id": "l", "kind": kind, "bands": [band]}
     in_force = priced({"unit": "output_tokens", "per": 10, "ladder": ladder})
     assert charges({"output_tokens": 11}, in_force=in_force) == [sentence]
+
+
+def test_a_correction_says_what_was_charged_before_what_it_is_now_and_the_difference() -> None:
+    early, after = used(8_000_000), used(5_000_000, at=MIDDLE_AT)
+    in_force = ladder_books()
+    first = issued([early, after], books=in_force)
+    totals = [early, after, used(3_000_000, epoch=2)]
+    second = issued(totals, books=in_force, invoices=[first], period=NOVEMBER)
+    walk = explain_line(second, line=1, books=in_force)
+    assert walk.sentence == (
+        "line 1, Correction of INV-000001: m, standard: output tokens: 320 minor units of 3.2 USD "
+        "exactly = 25.5 for 16,000,000 now - 22.3 for 13,000,000 invoiced before"
+    )
+    corrected, *charged = walk.rests_on
+    assert corrected == Step(
+        kind="invoice",
+        sentence="corrects invoice INV-000001 for usage of "
+        "2026-10-01T00:00:00Z/2026-11-01T00:00:00Z",
+    )
+    assert [step.sentence for step in charged] == [
+        "10,000,000 x 2 / 1,000,000 = 20",
+        "1,000,000 x 1 / 1,000,000 = 1",
+        "5,000,000 x 0.9 / 1,000,000 = 4.5",
+    ]
+    assert charged[2].rests_on[0].sentence == f"usd number 2, {in_force.books[1].digest}"
+
+
+def test_a_corrected_discount_rests_on_the_invoice_that_it_corrects() -> None:
+    in_force = books()
+    agreed = agreement({"discounts": [discount("10")]})
+    first = issued([used(1_000_000)], books=in_force, agreed=agreed)
+    totals = [used(1_000_000), used(500_000, epoch=2)]
+    second = issued(totals, books=in_force, invoices=[first], agreed=agreed, period=NOVEMBER)
+    walk = explain_line(second, line=2, books=in_force)
+    assert walk.sentence == (
+        "line 2, Correction of INV-000001: Launch (10 %): -5 minor units of -0.05 USD exactly = "
+        "-0.15 now - -0.1 invoiced before"
+    )
+    assert [step.kind for step in walk.rests_on] == ["invoice"]
+
+
+def test_a_correction_from_books_of_another_series_asks_for_those() -> None:
+    in_force = books()
+    first = issued([used(1)], books=in_force)
+    second = issued([used(2)], books=in_force, invoices=[first], period=NOVEMBER)
+    with pytest.raises(DocumentError) as refused:
+        explain_line(second, line=1, books=books({"series": "eu"}))
+    assert str(refused.value) == (
+        "price books: line 1 was priced from the series usd, not eu; give its books"
+    )
 
 
 def test_a_line_that_is_not_there_is_refused() -> None:

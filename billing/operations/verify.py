@@ -1,0 +1,288 @@
+"""Verifying a store: counting everything twice, and saying where the counts differ.
+
+Invariant: all of it is read in one transaction, nothing is mended, and every difference is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from billing.domain.invoice.invoice import Invoice
+from billing.domain.ledger.ledger import LedgerEntry
+from billing.domain.verification.equations import Damage, Verified, together
+from billing.domain.verification.invoices import (
+    InvoiceRow,
+    LineRow,
+    billed_quantities,
+    covers_in_order,
+    documents_as_recorded,
+    lines_equal_totals,
+    numbers_gapless,
+)
+from billing.domain.verification.ledger import (
+    PostedTransaction,
+    ledger_equals_invoices,
+    transactions_sum_to_zero,
+)
+from billing.domain.verification.usage import (
+    DeliveryCounts,
+    deliveries_add_up,
+    events_have_ids,
+    events_have_one_state,
+    totals_equal_events,
+)
+from billing.operations.invoice_number import text_of
+from billing.operations.verify_usage import AccountChecked, UsageChecker
+from billing.store.agreements import accounts_with_agreements, read_agreements
+from billing.store.epochs import current_epoch
+from billing.store.invoices import BilledLine
+from billing.store.price_books import read_price_books
+from billing.store.store import Connection, Store
+from billing.store.usage_totals import accounts_with_totals
+from billing.store.whole import (
+    EventIdentity,
+    accounts_with_events,
+    count_all_events,
+    count_identities,
+    count_refusals,
+    events_without_identity,
+    identities_without_event,
+    read_all_deliveries,
+    read_all_entries,
+    read_all_invoices,
+    read_all_lines,
+    read_all_number_series,
+    read_all_transactions,
+)
+from pricing_rules.document import JsonValue, bytes_digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """The equations of a store with their numbers, and all damage."""
+
+    verified: Verified
+
+    @property
+    def holds(self) -> bool:
+        """Whether every equation holds and nothing is damaged."""
+        return self.verified.holds
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The report as the document ``tokenworks.verify/1``."""
+        return {
+            "schema": "tokenworks.verify/1",
+            "holds": self.holds,
+            "equations": [
+                {
+                    "name": one.name,
+                    "holds": one.holds,
+                    "text": one.text(),
+                    "left": dict(one.left),
+                    "right": dict(one.right),
+                }
+                for one in self.verified.equations
+            ],
+            "damage": [
+                {"kind": one.kind, "where": one.where, "sentence": one.sentence}
+                for one in self.verified.damage
+            ],
+        }
+
+
+def verify(store: Store, *, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
+    """Check a whole store: deliveries, events, totals, invoices, numbers and ledger.
+
+    Each account's usage is summed anew from its events, and what its invoices bill is rated anew.
+    ``progress`` is called with how many accounts are done, and of how many.
+    """
+    with store.read() as connection:
+        rows = tuple(_invoice_rows(connection))
+        documents = documents_as_recorded(rows, sealed_epoch=current_epoch(connection) - 1)
+        invoices = documents.invoices
+        usage = _usage(connection, invoices=invoices, progress=progress)
+        posted, lost = _posted(connection)
+        checks = (
+            _deliveries(connection),
+            usage,
+            documents.verified,
+            covers_in_order(invoices),
+            _numbers(connection),
+            transactions_sum_to_zero(posted),
+            ledger_equals_invoices(posted, invoices=invoices),
+            lost,
+            _kept_documents(connection),
+        )
+    return VerifyReport(verified=together(checks))
+
+
+def _deliveries(connection: Connection) -> Verified:
+    events = count_all_events(connection)
+    refused = count_refusals(connection)
+    deliveries = [
+        DeliveryCounts(
+            name=one.delivery,
+            received=one.received,
+            accepted=one.accepted,
+            duplicate=one.duplicate,
+            conflict=one.conflict,
+            rejected=one.rejected,
+            refused=refused.get(one.delivery, {}),
+        )
+        for one in read_all_deliveries(connection)
+    ]
+    return together(
+        (
+            deliveries_add_up(deliveries, events=events),
+            events_have_ids(
+                ids=count_identities(connection),
+                events=events,
+                missing=map(_event_text, identities_without_event(connection)),
+                extra=map(_event_text, events_without_identity(connection)),
+            ),
+        )
+    )
+
+
+def _usage(
+    connection: Connection,
+    *,
+    invoices: Sequence[Invoice],
+    progress: Callable[[int, int], None] | None,
+) -> Verified:
+    by_account: dict[str, list[Invoice]] = {}
+    for invoice in invoices:
+        by_account.setdefault(invoice.account, []).append(invoice)
+    accounts = sorted(
+        {
+            *accounts_with_events(connection),
+            *accounts_with_totals(connection),
+            *accounts_with_agreements(connection),
+            *by_account,
+        }
+    )
+    checker = UsageChecker(connection=connection)
+    checked: list[AccountChecked] = []
+    for done, account in enumerate(accounts, start=1):
+        checked.append(checker.check(account, invoices=by_account.get(account, ())))
+        if progress is not None:
+            progress(done, len(accounts))
+    states = {
+        state: sum(one.states.get(state, 0) for one in checked)
+        for state in dict.fromkeys(state for one in checked for state in one.states)
+    }
+    return together(
+        (
+            events_have_one_state(states, accepted=count_all_events(connection)),
+            totals_equal_events(
+                {key: n for one in checked for key, n in one.totals.items()},
+                events={key: n for one in checked for key, n in one.events.items()},
+            ),
+            lines_equal_totals(
+                billed_quantities(invoices),
+                rated={key: n for one in checked for key, n in one.rated.items()},
+            ),
+            Verified(damage=tuple(damage for one in checked for damage in one.damage)),
+        )
+    )
+
+
+def _invoice_rows(connection: Connection) -> Iterator[InvoiceRow]:
+    """Every invoice in the order in which they were issued, with its line rows."""
+    lines: dict[tuple[str, str, int], list[LineRow]] = {}
+    for line in read_all_lines(connection):
+        lines.setdefault((line.issuer, line.series, line.number), []).append(_line_row(line))
+    stored = read_all_invoices(connection)
+    for one in sorted(stored, key=lambda o: (o.through_epoch, o.finalized_at, o.number)):
+        yield InvoiceRow(
+            name=text_of(one),
+            account=one.account,
+            period_start_at=one.period_start_at,
+            period_end_at=one.period_end_at,
+            through_epoch=one.through_epoch,
+            currency=one.currency,
+            total_minor=one.total_minor,
+            finalized_at=one.finalized_at,
+            digest=one.digest,
+            document=one.document,
+            lines=tuple(lines.get((one.issuer, one.series, one.number), ())),
+        )
+
+
+def _line_row(line: BilledLine) -> LineRow:
+    return LineRow(
+        line=line.line,
+        kind=line.kind,
+        period_start_at=line.period_start_at,
+        model=line.model,
+        service_tier=line.service_tier,
+        unit=line.unit,
+        quantity=line.quantity,
+        amount_exact=line.amount_exact,
+        amount_minor=line.amount_minor,
+    )
+
+
+def _numbers(connection: Connection) -> Verified:
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for one in read_all_invoices(connection):
+        numbers.setdefault((one.issuer, one.series), []).append(one.number)
+    counters = {
+        (one.issuer, one.series): one.next_number for one in read_all_number_series(connection)
+    }
+    return numbers_gapless(numbers, next_numbers=counters)
+
+
+def _posted(connection: Connection) -> tuple[tuple[PostedTransaction, ...], Verified]:
+    """The transactions with their entries, and the entries that have lost theirs."""
+    entries: dict[str, list[LedgerEntry]] = {}
+    for entry in read_all_entries(connection):
+        moved = LedgerEntry(ledger_account=entry.ledger_account, amount_minor=entry.amount_minor)
+        entries.setdefault(entry.transaction_id, []).append(moved)
+    posted = tuple(
+        PostedTransaction(
+            id=one.id,
+            kind=one.kind,
+            currency=one.currency,
+            entries=tuple(entries.pop(one.id, ())),
+        )
+        for one in read_all_transactions(connection)
+    )
+    lost = tuple(
+        Damage(
+            kind="transaction_missing",
+            where=f"transaction {name}",
+            sentence=f"has {len(some)} entries and is not there itself",
+        )
+        for name, some in sorted(entries.items())
+    )
+    return posted, Verified(damage=lost)
+
+
+def _kept_documents(connection: Connection) -> Verified:
+    """Price books and agreements are the bytes that their digests are of."""
+    kept = [
+        (f"price book {one.series} number {one.number}", one.document, one.digest)
+        for one in read_price_books(connection)
+    ]
+    for account in accounts_with_agreements(connection):
+        kept += (
+            (f"agreement of {account}, version {one.version}", one.document, one.digest)
+            for one in read_agreements(connection, account=account)
+        )
+    return Verified(
+        damage=tuple(
+            Damage(
+                kind="document_changed",
+                where=where,
+                sentence=f"the document is not the one that was recorded as {digest}",
+            )
+            for where, document, digest in kept
+            if bytes_digest(document.encode()) != digest
+        )
+    )
+
+
+def _event_text(identity: EventIdentity) -> str:
+    return f"{identity.source}/{identity.id}"

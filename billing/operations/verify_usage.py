@@ -1,0 +1,242 @@
+"""Verifying the usage of one account: totals against events, and what invoices must bill.
+
+Invariant: events are summed anew, never taken from the totals that they are compared with, and what
+was billed is rated under the books that were known when it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from billing.domain.agreement.agreement import Agreement
+from billing.domain.agreement.billing_periods import AgreedPeriod, billing_period_at
+from billing.domain.invoice.invoice import Cover, Invoice
+from billing.domain.verification.equations import Damage
+from billing.domain.verification.invoices import Billed, rated_quantities
+from billing.domain.verification.usage import AccountUnit, EventState, state_of
+from billing.operations.agreement import versions_known
+from billing.operations.due import KnownBooks
+from billing.operations.grid import AccountCuts, newest_versions, sum_account
+from billing.store.epochs import epoch_sealed_at
+from billing.store.grid import account_grid
+from billing.store.store import Connection
+from billing.store.usage_totals import read_all_totals
+from billing.store.waivers import read_waivers
+from pricing_rules.document import DocumentError
+from pricing_rules.period import LAST_MOMENT_AT, Period, moment_text
+from pricing_rules.prices.price_book import BooksInForce
+from pricing_rules.prices.rating import Rating, rate_totals
+from pricing_rules.usage.totals import BILLABLE_OUTCOMES, Cell, Grid, UsageTotal
+from pricing_rules.usage.units import REQUESTS
+
+Waived = frozenset[tuple[int, str, str, str]]
+"""Period start, model, service tier and unit of what was waived."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountChecked:
+    """What was counted of one account: its totals and its events by unit, the states of its events,
+    and what its invoices must bill."""
+
+    totals: Mapping[AccountUnit, int]
+    events: Mapping[AccountUnit, int]
+    states: Mapping[EventState, int]
+    rated: Mapping[Billed, int]
+    damage: tuple[Damage, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class UsageChecker:
+    """Checks accounts in one transaction; books and cuts are read once for all."""
+
+    connection: Connection
+    cuts: AccountCuts = field(default_factory=AccountCuts)
+    _books: dict[int, KnownBooks] = field(default_factory=dict)
+
+    def check(self, account: str, *, invoices: Sequence[Invoice]) -> AccountChecked:
+        """Count the usage of an account twice; ``invoices`` are its final ones, as issued."""
+        stored = read_all_totals(self.connection, account=account)
+        built = account_grid(self.connection, account=account)
+        newest = newest_versions(self.connection, account=account)
+        _, summed = sum_account(self.connection, versions=built or newest, cuts=self.cuts)
+        totals, events = _by_unit(stored), _by_unit(summed)
+        damage: tuple[Damage, ...] = ()
+        if totals == events:  # else the account is named by its unit
+            damage = _cell_damage(stored, summed=summed)
+        fresh = stored
+        if built not in (None, newest):  # stale: what is due is of totals as they will be cut
+            _, fresh = sum_account(self.connection, versions=newest, cuts=self.cuts)
+        states: dict[EventState, int] = {}
+        rated: dict[Billed, int] = {}
+        try:
+            self._rate(account, totals=fresh, invoices=invoices, states=states, rated=rated)
+        except DocumentError as error:
+            found = Damage(kind="quantity", where=f"account {account}", sentence=str(error))
+            damage = (*damage, found)
+        return AccountChecked(
+            totals=totals, events=events, states=states, rated=rated, damage=damage
+        )
+
+    def _rate(
+        self,
+        account: str,
+        *,
+        totals: Sequence[UsageTotal],
+        invoices: Sequence[Invoice],
+        states: dict[EventState, int],
+        rated: dict[Billed, int],
+    ) -> None:
+        versions = versions_known(self.connection, account=account)
+        covers = {cover.start_at: cover for invoice in invoices for cover in invoice.covers or ()}
+        waived: Waived = frozenset(
+            (one.period_start_at, one.model, one.service_tier, one.unit)
+            for one in read_waivers(self.connection, account=account)
+        )
+        for agreed, part in _by_period(totals, versions=versions):
+            cover = covers.get(agreed.period.start_at) if agreed else None
+            billed = [t for t in part if cover is not None and t.cell.epoch <= cover.through_epoch]
+            later = [t for t in part if cover is None or t.cell.epoch > cover.through_epoch]
+            for some, known_at in ((billed, self._known_at(cover)), (later, LAST_MOMENT_AT)):
+                pricing = self._pricing(agreed, totals=some, known_at=known_at, waived=waived)
+                for total in some:
+                    state = state_of(
+                        total.cell.segment_start_at,
+                        epoch=total.cell.epoch,
+                        billable=BILLABLE_OUTCOMES[total.cell.outcome],
+                        rated=pricing.of(total),
+                        covers=covers.values(),
+                    )
+                    states[state] = states.get(state, 0) + total.events
+                if some is billed and agreed and pricing.rating:
+                    start_at = agreed.period.start_at
+                    rated |= rated_quantities(pricing.rating, period_start_at=start_at)
+
+    def _pricing(
+        self,
+        agreed: AgreedPeriod | None,
+        *,
+        totals: Sequence[UsageTotal],
+        known_at: int,
+        waived: Waived,
+    ) -> _Pricing:
+        if agreed is None or not totals:
+            return _Pricing()
+        series = agreed.agreement.series
+        known = self._books.setdefault(known_at, KnownBooks(as_of=known_at))
+        books = known.of(series, connection=self.connection)
+        if books is None:
+            return _Pricing(nothing_priced=True)
+        grid = self.cuts.grid(
+            self.connection,
+            versions=newest_versions(self.connection, account=agreed.agreement.account),
+            span=agreed.period,
+        )
+        return _Pricing(
+            rating=rate_totals(totals, books=books, grid=grid),
+            books=books,
+            grid=grid,
+            start_at=agreed.period.start_at,
+            waived=waived,
+        )
+
+    def _known_at(self, cover: Cover | None) -> int:
+        if cover is None:
+            return LAST_MOMENT_AT
+        sealed_at = epoch_sealed_at(self.connection, epoch=cover.through_epoch)
+        if sealed_at is None:
+            raise DocumentError(
+                "invoices",
+                f"cover the period from {moment_text(cover.start_at)} through epoch "
+                f"{cover.through_epoch}, which was never sealed",
+            )
+        return sealed_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pricing:
+    """Whether the cells of a period have rates; without books and rating, nobody has asked."""
+
+    rating: Rating | None = None
+    books: BooksInForce | None = None
+    grid: Grid = field(default_factory=Grid)
+    start_at: int = 0
+    waived: Waived = frozenset()
+    nothing_priced: bool = False
+
+    def of(self, total: UsageTotal) -> Literal["priced", "unpriced", "waived"]:
+        if self.nothing_priced:
+            return "unpriced"
+        if self.rating is None or self.books is None or not self.rating.unpriced:
+            return "priced"
+        cell = total.cell
+        named = {(one.model, one.service_tier) for one in self.rating.unpriced}
+        if (cell.model, cell.service_tier) not in named:
+            return "priced"
+        # Two cells of one model may differ: only rating this one alone says which of both it is.
+        alone = rate_totals([total], books=self.books, grid=self.grid).unpriced
+        left = {
+            one
+            for one in alone
+            if (self.start_at, one.model, one.service_tier, one.unit) not in self.waived
+        }
+        return "unpriced" if left else "waived" if alone else "priced"
+
+
+def _by_unit(totals: Iterable[UsageTotal]) -> dict[AccountUnit, int]:
+    found: dict[AccountUnit, int] = {}
+    for total in totals:
+        for unit, count in ((REQUESTS, total.events), *total.leaves.items()):
+            key = (total.cell.account, unit)
+            found[key] = found.get(key, 0) + count
+    return found
+
+
+def _cell_damage(
+    stored: Sequence[UsageTotal], *, summed: Sequence[UsageTotal]
+) -> tuple[Damage, ...]:
+    """Cells that differ although the sums of the account agree: counts in the wrong cell."""
+    left, right = ({t.cell: (t.events, dict(t.leaves)) for t in some} for some in (stored, summed))
+    if left == right:
+        return ()
+    return tuple(
+        Damage(
+            kind="total",
+            where=_cell_text(cell),
+            sentence=f"totals {_counts_text(left.get(cell))} are not events "
+            f"{_counts_text(right.get(cell))}",
+        )
+        for cell in sorted({*left, *right})
+        if left.get(cell) != right.get(cell)
+    )
+
+
+def _cell_text(cell: Cell) -> str:
+    return (
+        f"account {cell.account}, epoch {cell.epoch}, segment from "
+        f"{moment_text(cell.segment_start_at)}, {cell.model} in {cell.service_tier}"
+    )
+
+
+def _counts_text(counts: tuple[int, dict[str, int]] | None) -> str:
+    if counts is None:
+        return "none"
+    events, leaves = counts
+    return ", ".join(f"{unit} {n:,}" for unit, n in ((REQUESTS, events), *sorted(leaves.items())))
+
+
+def _by_period(
+    totals: Iterable[UsageTotal], *, versions: Sequence[Agreement]
+) -> Iterable[tuple[AgreedPeriod | None, list[UsageTotal]]]:
+    """The totals by billing period; None is before the first agreement."""
+    segments: dict[int, AgreedPeriod | None] = {}
+    found: dict[Period | None, tuple[AgreedPeriod | None, list[UsageTotal]]] = {}
+    for total in totals:
+        start_at = total.cell.segment_start_at
+        if start_at not in segments:
+            segments[start_at] = billing_period_at(versions, moment_at=start_at)
+        agreed = segments[start_at]
+        key = agreed.period if agreed else None
+        found.setdefault(key, (agreed, []))[1].append(total)
+    return found.values()

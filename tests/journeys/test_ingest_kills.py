@@ -1,0 +1,163 @@
+"""An ingest that is killed at any point leaves whole batches, and a second run ends as if nothing
+had happened (faults 1-7 and 42).
+
+Invariant: every point that an ingest reaches is tried, at its first and at its last occurrence.
+"""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from billing.operations.grid import register_cuts
+from billing.operations.ingest import IngestReport, ingest
+from billing.store.points import hooked
+from billing.store.store import Store, open_store
+from pricing_rules.prices.price_book import load_price_book
+from tests.billing.operations.made_ingest import NOW_AT, facts, made_store
+from tests.journeys.kill_ingest import BATCH_SIZE
+from tests.journeys.made_files import book, card, event, rate_of, write_events, write_json
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BATCHES = 3
+
+Facts = Mapping[str, list[tuple[object, ...]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undisturbed:
+    """An ingest that nobody stops: its report, and the store before and after each batch."""
+
+    folder: Path
+    report: IngestReport
+    after: tuple[Facts, ...]
+    reached: Mapping[str, int]
+
+
+def usage_file(folder: Path) -> None:
+    """Ten rows, of which two are duplicates, two conflicts, and two no events."""
+    events = [
+        event(1, {"input_tokens": 10}),
+        event(2, {"input_tokens": 20}, account="b"),
+        event(1, {"input_tokens": 10}),
+        event(3, {"input_tokens": 30}, time="2027-01-01T00:00:00Z"),  # to come
+        event(4, {"input_tokens": 40}, account="c"),
+        event(2, {"input_tokens": 21}, account="b"),
+        event(5, {"input_tokens": 50}, time="2026-10-15T00:00:00Z"),
+        event(6, {"input_tokens": -1}),
+        event(4, {"input_tokens": 40}, account="c"),
+        event(4, {"input_tokens": 41}, account="c"),
+        event(7, {"input_tokens": 70}),
+    ]
+    write_events(folder, events, form="jsonl")
+
+
+def run_ingest(folder: Path, store: Store) -> IngestReport:
+    return ingest(
+        folder / "usage.jsonl", store=store, now_at=NOW_AT, by="me", batch_size=BATCH_SIZE
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    folder = tmp_path_factory.mktemp("kills")
+    usage_file(folder)
+    base = folder / "store.db"
+    base.write_bytes(made_store())
+    rates = card(rate_of("input_tokens", "2"))
+    later = write_json(folder / "book.json", book(rates, effective_from="2026-10-15T00:00:00Z"))
+    made = load_price_book(later.read_bytes(), name="book.json")
+    with open_store(base) as store, store.write() as connection:
+        register_cuts(connection, books=(made,), reason="a book", now_at=NOW_AT)
+    whole = folder / "whole.db"
+    whole.write_bytes(base.read_bytes())
+    after = [facts(whole)]
+    reached: list[str] = []
+
+    def note(name: str) -> None:
+        reached.append(name)
+        if name == "ingest.batch_done":
+            after.append(facts(whole))
+
+    with open_store(whole) as store, hooked(note):
+        report = run_ingest(folder, store)
+    return Undisturbed(folder=folder, report=report, after=tuple(after), reached=Counter(reached))
+
+
+@pytest.fixture(scope="module")
+def killed(undisturbed: Undisturbed) -> dict[tuple[str, int], Facts]:
+    """What was left where a process was killed: at the first and the last time of each point."""
+    tried = sorted({(name, at) for name, last in undisturbed.reached.items() for at in (1, last)})
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.journeys.kill_ingest", undisturbed.folder, str(NOW_AT)],
+        input="".join(f"{name} {at}\n" for name, at in tried),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    ended = [line.split() for line in ran.stdout.splitlines()]
+    assert ended == [[name, str(at), str(int(signal.SIGKILL))] for name, at in tried]
+    return {(name, at): facts(undisturbed.folder / f"{name}-{at}.db") for name, at in tried}
+
+
+def test_the_undisturbed_run_counts_every_row(undisturbed: Undisturbed) -> None:
+    report = undisturbed.report
+    # Accepted: 1, 2, 4, 5, 7. Duplicate: 1, 4. Conflict: 2, 4. Rejected: 3 (to come), 6.
+    counted = (report.accepted, report.duplicate, report.conflict, report.rejected)
+    assert (report.received, counted, report.batches) == (11, (5, 2, 2, 2), BATCHES)
+    assert len(undisturbed.after) == BATCHES + 1
+    own = [name for name in undisturbed.reached if name.startswith("ingest.")]
+    assert sorted(own) == [
+        "ingest.batch_done", "ingest.batch_read", "ingest.done", "ingest.epoch_read",
+        "ingest.started",
+    ]  # fmt: skip
+    assert len(undisturbed.reached) >= 14
+
+
+def test_a_killed_ingest_leaves_whole_batches_and_goes_on(
+    undisturbed: Undisturbed, killed: dict[tuple[str, int], Facts]
+) -> None:
+    for (name, at), left in killed.items():
+        stored = len(left["deliveries"])
+        assert left == undisturbed.after[stored], (name, at)
+        _counters_balance(left)
+        file = undisturbed.folder / f"{name}-{at}.db"
+        with open_store(file) as store:
+            again = run_ingest(undisturbed.folder, store)
+        assert facts(file) == undisturbed.after[BATCHES], (name, at)
+        assert again == replace(undisturbed.report, delivered_before=stored), (name, at)
+        with closing(sqlite3.connect(file)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_batch_is_there_exactly_when_its_transaction_was_committed(
+    undisturbed: Undisturbed, killed: dict[tuple[str, int], Facts]
+) -> None:
+    last = {name: undisturbed.reached[name] for name, _ in killed}
+    stored = {key: len(left["deliveries"]) for key, left in killed.items()}
+    assert stored["write.uncommitted", 1] == 0
+    assert stored["write.committed", 1] == stored["ingest.batch_done", 1] == 1
+    assert stored["write.uncommitted", last["write.uncommitted"]] == BATCHES - 1
+    assert stored["write.committed", last["write.committed"]] == BATCHES
+    assert stored["ingest.done", 1] == BATCHES
+
+
+def _counters_balance(left: Facts) -> None:
+    received, accepted, duplicate, conflict, rejected = (
+        sum(int(str(row[i])) for row in left["deliveries"]) for i in range(3, 8)
+    )
+    assert received == accepted + duplicate + conflict + rejected
+    assert accepted == len(left["events"]) == len(left["event_ids"])
+    assert conflict + rejected == len(left["refusals"])
+    events = sum(int(str(row[-1])) for row in left["usage_totals"] if row[-2] == "requests")
+    assert events == accepted
