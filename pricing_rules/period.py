@@ -122,10 +122,10 @@ def _side(text: str, *, zone: str) -> int:
     if not _DATE.match(text):
         return parse_moment(text)
     try:
-        day = date.fromisoformat(text)
+        local_date = date.fromisoformat(text)
     except ValueError as error:
         raise ValueError(f'is not a date that exists: "{text:.40}" ({error})') from None
-    return checked_moment(_midnight_at(day, zone=known_zone(zone)), text=text)
+    return checked_moment(_midnight_at(local_date, zone=known_zone(zone)), text=text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,9 +192,11 @@ def parse_month(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _midnight_at(day: date, *, zone: ZoneInfo) -> int:
-    """The first instant of a local day: its first midnight, or what follows where it is skipped."""
-    first, second = (datetime.combine(day, time(0, fold=fold), tzinfo=zone) for fold in (0, 1))
+def _midnight_at(local_date: date, *, zone: ZoneInfo) -> int:
+    """The first instant of a day in a zone: its first midnight, or what follows a skipped one."""
+    first, second = (
+        datetime.combine(local_date, time(0, fold=fold), tzinfo=zone) for fold in (0, 1)
+    )
     at = (first - _EPOCH) // timedelta(microseconds=1)
     if _local(at, zone=zone).replace(tzinfo=None) == first.replace(tzinfo=None):
         return at

@@ -21,7 +21,7 @@ from billing.cli.output import format_option, print_refused, print_rows, printab
 from billing.cli.stored import by_option, opened, store_option
 from billing.engines.event_checks import check_name
 from billing.intake.assignment import Assignment, Weighted
-from billing.operations.ingest import BATCH_SIZE, IngestReport, ingest
+from billing.operations.ingest import BATCH_ROWS, IngestReport, ingest
 from billing.operations.usage_file import Trace
 from billing.store.store import StoreError
 from pricing_rules.document import DocumentError
@@ -47,9 +47,9 @@ COLUMNS = (
 )
 @store_option
 @click.option(
-    "--batch-size",
+    "--batch-rows",
     type=click.IntRange(1, 1_000_000),
-    default=BATCH_SIZE,
+    default=BATCH_ROWS,
     show_default=True,
     help="Rows of one transaction; keep it when a file that was stopped is run again.",
 )
@@ -73,7 +73,7 @@ def command(
     *,
     files: tuple[Path, ...],
     store: str,
-    batch_size: int,
+    batch_rows: int,
     trace: Literal["azure", "mooncake"] | None,
     starting_at: str | None,
     accounts: tuple[str, ...],
@@ -100,9 +100,16 @@ def command(
     )
     reports: list[IngestReport] = []
     failed: list[str] = []
+    rows_done = 0
     with opened(store) as found, rare_collections():
         for path in files:
-            with _rows_shown(path.name) as progress:
+            with _rows_shown(path.name) as show:
+
+                def progress(rows: int, show: Callable[[int], None] = show) -> None:
+                    nonlocal rows_done
+                    rows_done += rows
+                    show(rows)
+
                 try:
                     report = ingest(
                         path,
@@ -110,7 +117,7 @@ def command(
                         now_at=now_at,
                         by=by,
                         trace=assigned,
-                        batch_size=batch_size,
+                        batch_rows=batch_rows,
                         progress=progress,
                     )
                 except StoreError as error:
@@ -122,7 +129,8 @@ def command(
             reports.append(report)
     _print(reports, failed=failed, shape=shape)
     refused = any(report.refusals for report in reports)
-    ctx.exit(2 if failed and not reports else 1 if failed or refused else 0)
+    nothing = bool(failed) and not reports and not rows_done
+    ctx.exit(2 if nothing else 1 if failed or refused else 0)
 
 
 @contextmanager
@@ -168,10 +176,10 @@ def _print(reports: Sequence[IngestReport], *, failed: Sequence[str], shape: str
 
 
 @contextmanager
-def _rows_shown(name: str) -> Iterator[Callable[[int], None] | None]:
-    """What an ingest calls with the rows that are done; None where stderr is no terminal."""
+def _rows_shown(name: str) -> Iterator[Callable[[int], None]]:
+    """What shows, where stderr is a terminal, how many rows are done."""
     if not sys.stderr.isatty():
-        yield None
+        yield lambda rows: None
         return
     from rich.console import Console
 

@@ -26,8 +26,8 @@ from pricing_rules.usage.totals import Grid
 _ARROW_TYPES = {"int64": pa.int64(), "text": pa.string()}
 
 
-def file_events(file: EventFile, *, batch_size: int) -> Iterator[EventTable]:
-    """The rows of a file, ``batch_size`` at a time (the last part has what is left).
+def file_events(file: EventFile, *, batch_rows: int) -> Iterator[EventTable]:
+    """The rows of a file, ``batch_rows`` at a time (the last part has what is left).
 
     Each part has the events in canonical columns, and the verdicts of its rows that are none (a
     negative leaf makes none, too); what they repeat is not looked at. DocumentError where the file
@@ -41,13 +41,13 @@ def file_events(file: EventFile, *, batch_size: int) -> Iterator[EventTable]:
         verdicts = {verdict.row: verdict for verdict in rejected_rows(run, query=query)}
         names = ", ".join(sql_names(run.columns).values())
         # Sorted: several threads need not give rows as they stand in the file.
-        batches = run.batches(f'SELECT {names} FROM events ORDER BY "row"', size_rows=batch_size)
-        for table in _of_size(batches, schema=_schema(run.columns), rows=batch_size):
+        batches = run.batches(f'SELECT {names} FROM events ORDER BY "row"', size_rows=batch_rows)
+        for table in _of_size(batches, schema=_schema(run.columns), rows=batch_rows):
             yield _part(table, verdicts=verdicts)
 
 
-def table_parts(source: EventTable, *, batch_size: int) -> Iterator[EventTable]:
-    """The rows of a table and its verdicts together, ``batch_size`` at a time, by row number.
+def table_parts(source: EventTable, *, batch_rows: int) -> Iterator[EventTable]:
+    """The rows of a table and its verdicts together, ``batch_rows`` at a time, by row number.
 
     ValueError where the table is not sorted by its row.
     """
@@ -57,8 +57,8 @@ def table_parts(source: EventTable, *, batch_size: int) -> Iterator[EventTable]:
     verdicts = sorted(source.rejected, key=lambda verdict: verdict.row)
     refused = np.array([verdict.row for verdict in verdicts], dtype=np.int64)
     every = np.sort(np.concatenate([rows, refused]))
-    for start in range(0, len(every), batch_size):
-        last = every[min(start + batch_size, len(every)) - 1]
+    for start in range(0, len(every), batch_rows):
+        last = every[min(start + batch_rows, len(every)) - 1]
         at, end = np.searchsorted(rows, [every[start], last + 1])
         first, after = np.searchsorted(refused, [every[start], last + 1])
         table = source.table.slice(at, end - at)

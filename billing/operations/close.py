@@ -19,7 +19,7 @@ from billing.operations.agreement import versions_known
 from billing.operations.due import DueInvoice, Horizon, KnownBooks, due_of
 from billing.operations.epoch import seal_epoch
 from billing.operations.finalize import Issue, finalize_draft
-from billing.operations.grid import is_stale, rebuild_account
+from billing.operations.grid import AccountCuts, is_stale, rebuild_account
 from billing.operations.invoice_number import text_of
 from billing.store.agreements import accounts_with_agreements
 from billing.store.epochs import current_epoch
@@ -42,11 +42,12 @@ class PeriodClosed:
     """What the close of one period of one account came to.
 
     ``number``, ``total_minor`` and ``digest`` are those of its invoice, where there is a new one.
+    ``period`` is None where the account is blocked by more than the usage of one.
     """
 
     account: str
-    period: Period
     state: State
+    period: Period | None = None
     number: str | None = None
     currency: str | None = None
     total_minor: int | None = None
@@ -59,7 +60,7 @@ class PeriodClosed:
         """The fields as JSON; those that it has not are absent."""
         value: dict[str, JsonValue] = {
             "account": self.account,
-            "period": self.period.text(),
+            "period": self.period.text() if self.period else None,
             "state": self.state,
             "number": self.number,
             "currency": self.currency,
@@ -209,62 +210,61 @@ class _Run:
     books: KnownBooks
     issue: Issue
     dry_run: bool
+    cuts: AccountCuts = field(default_factory=AccountCuts)
     rebuilt: int = 0
     open_usage: list[str] = field(default_factory=list)
 
     def close_account(self, account: str, *, year: int, month: int) -> tuple[PeriodClosed, ...]:
-        """Each billing period of an account that starts in the month, in a transaction of its own.
+        """The billing periods of an account that start in the month, in one transaction.
 
         What is wrong with one account is told of it, and stops no other.
         """
-        with self.store.read() as connection:
-            versions = versions_known(connection, account=account, as_of=self.horizon.known_at)
+        transaction = self.store.read if self.dry_run else self.store.write
+        try:
+            with transaction() as connection:
+                reach("close.account_started")
+                closed = self._periods(connection, account=account, year=year, month=month)
+            reach("close.account_done")
+        except StoreError:
+            raise
+        except DocumentError as error:
+            return (PeriodClosed(account=account, state="blocked", blocked_by=(str(error),)),)
+        return closed
+
+    def _periods(
+        self, connection: Connection, *, account: str, year: int, month: int
+    ) -> tuple[PeriodClosed, ...]:
+        versions = versions_known(connection, account=account, as_of=self.horizon.known_at)
         closed: list[PeriodClosed] = []
         for agreed in billing_periods(versions, year=year, month=month):
             if agreed.period.end_at > self.issue.issued_at and not self.dry_run:
                 closed.append(_closed(agreed, state="not over"))
                 continue
-            transaction = self.store.read if self.dry_run else self.store.write
-            try:
-                with transaction() as connection:
-                    closed.append(self._period(connection, agreed=agreed, versions=versions))
-                reach("close.account_done")
-            except StoreError:
-                raise
-            except DocumentError as error:
-                closed.append(_closed(agreed, state="blocked", blocked_by=(str(error),)))
+            if not self.dry_run and is_stale(connection, account=account):
+                rebuild_account(connection, account=account, cuts=self.cuts)
+                self.rebuilt += 1
+                reach("close.account_rebuilt")
+            closed.append(self._period(connection, agreed=agreed, versions=versions))
         return tuple(closed)
 
     def _period(
         self, connection: Connection, *, agreed: AgreedPeriod, versions: Sequence[Agreement]
     ) -> PeriodClosed:
         account = agreed.agreement.account
-        reach("close.account_started")
-        if not self.dry_run and is_stale(connection, account=account):
-            rebuild_account(connection, account=account)
-            self.rebuilt += 1
-            reach("close.account_rebuilt")
         due = due_of(
             connection,
             agreed=agreed,
             versions=versions,
             horizon=self.horizon,
             books=self.books,
+            cuts=self.cuts,
         )
         reach("close.account_rated")
         self._note_open(account, due=due)
         draft = due.draft
         if draft is None:
             return _closed(agreed, state="invoiced before" if due.before else "nothing due")
-        waivers = tuple(
-            Waiver(
-                period_start_at=one.period_start_at,
-                model=one.model,
-                service_tier=one.service_tier,
-                unit=one.unit,
-            )
-            for one in read_waivers(connection, account=account)
-        )
+        waivers = _waivers(connection, account=account) if draft.unpriced else ()
         blocking = not_waived(draft, waivers=waivers)
         if blocking:
             return _closed(
@@ -301,6 +301,18 @@ class _Run:
                 if start_at
                 else f"{account}: has usage from before its agreement"
             )
+
+
+def _waivers(connection: Connection, *, account: str) -> tuple[Waiver, ...]:
+    return tuple(
+        Waiver(
+            period_start_at=one.period_start_at,
+            model=one.model,
+            service_tier=one.service_tier,
+            unit=one.unit,
+        )
+        for one in read_waivers(connection, account=account)
+    )
 
 
 def _closed(

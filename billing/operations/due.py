@@ -17,7 +17,7 @@ from billing.domain.invoice.corrections import Correction, corrections_for
 from billing.domain.invoice.draft import draft_invoice
 from billing.domain.invoice.invoice import Invoice
 from billing.domain.invoice.invoiced import invoiced_for
-from billing.operations.grid import totals_of
+from billing.operations.grid import AccountCuts, totals_of
 from billing.operations.stored_book import books_known
 from billing.operations.stored_invoice import read_checked
 from billing.store.epochs import epoch_sealed_at
@@ -103,6 +103,7 @@ def due_of(
     versions: Sequence[Agreement],
     horizon: Horizon,
     books: KnownBooks,
+    cuts: AccountCuts,
 ) -> DueInvoice:
     """What the account of ``agreed`` owes for its period, with the corrections of earlier ones.
 
@@ -114,7 +115,7 @@ def due_of(
     covers = covered_periods(stored)
     used = read_segments(connection, account=account, through_epoch=horizon.through_epoch)
     before = period.start_at in covers
-    rate = _Rater(connection=connection, horizon=horizon, books=books)
+    rate = _Rater(connection=connection, horizon=horizon, books=books, cuts=cuts)
     corrections = _corrections(
         rate,
         stored=stored,
@@ -166,6 +167,7 @@ class _Rater:
     connection: Connection
     horizon: Horizon
     books: KnownBooks
+    cuts: AccountCuts
 
     def books_of(self, agreed: AgreedPeriod) -> BooksInForce:
         series = agreed.agreement.series
@@ -184,6 +186,7 @@ class _Rater:
             account=agreed.agreement.account,
             period=agreed.period,
             through_epoch=self.horizon.through_epoch,
+            cuts=self.cuts,
         )
         return rate_totals(found.totals, books=self.books_of(agreed), grid=found.grid)
 

@@ -184,24 +184,38 @@ def sum_account(
 
 
 def totals_of(
-    connection: Connection, *, account: str, period: Period, through_epoch: int
+    connection: Connection,
+    *,
+    account: str,
+    period: Period,
+    through_epoch: int,
+    cuts: AccountCuts | None = None,
 ) -> AccountTotals:
     """The totals of an account in one of its billing periods, up to an epoch.
 
-    DocumentError where they are stale: a rate that changed inside a cell has no quantity of its
-    own there.
+    ``cuts`` spares reading the same versions again for many accounts. DocumentError where the
+    totals are stale: a rate that changed inside a cell has no quantity of its own there.
     """
-    if is_stale(connection, account=account):
+    versions = _fresh_versions(connection, account=account)
+    return AccountTotals(
+        totals=read_totals(connection, account=account, period=period, through_epoch=through_epoch),
+        grid=(cuts or AccountCuts()).grid(connection, versions=versions, span=period),
+    )
+
+
+def _fresh_versions(connection: Connection, *, account: str) -> AccountGrid:
+    """The newest versions, under which the totals of an account are built.
+
+    DocumentError where they are stale.
+    """
+    newest = newest_versions(connection, account=account)
+    if stored_account_grid(connection, account=account) not in (None, newest):
         raise DocumentError(
             f"account {account}",
             "its totals are stale, because prices or its agreement changed since they were built; "
             "run tokenworks grid rebuild",
         )
-    versions = newest_versions(connection, account=account)
-    return AccountTotals(
-        totals=read_totals(connection, account=account, period=period, through_epoch=through_epoch),
-        grid=AccountCuts().grid(connection, versions=versions, span=period),
-    )
+    return newest
 
 
 def newest_versions(connection: Connection, *, account: str) -> AccountGrid:

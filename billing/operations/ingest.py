@@ -44,7 +44,7 @@ from pricing_rules.period import MICROSECONDS, Period, moment_text, parse_moment
 OWNER = "provider"
 """Who owns the identities of events: one deployment serves one provider."""
 
-BATCH_SIZE = 10_000
+BATCH_ROWS = 10_000
 """Rows of one transaction."""
 
 FIRST_EVENT_AT = parse_moment("2000-01-01T00:00:00Z")
@@ -86,13 +86,13 @@ def ingest(
     now_at: int,
     by: str,
     trace: Trace | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_rows: int = BATCH_ROWS,
     progress: Callable[[int], None] | None = None,
 ) -> IngestReport:
     """Store the events of a file: CloudEvents, CSV or Parquet by its ending, or a trace.
 
     ``now_at`` is when they come in. Each batch is one transaction; stopped midway, the next run
-    with the same ``batch_size`` goes on after the last batch that was stored. A row that is no
+    with the same ``batch_rows`` goes on after the last batch that was stored. A row that is no
     event, lies too far from now, or bears the identity of another event, is refused and named, and
     the others are kept. ``progress`` is called with the rows that are done. DocumentError where the
     file as a whole cannot be read; StoreError where the store cannot take it.
@@ -102,8 +102,8 @@ def ingest(
     run = _Run(store=store, file=file, now_at=now_at, by=by)
     report = IngestReport(file=path.name, digest=file.digest)
     refusals: list[Refusal] = []
-    for number, part in enumerate(file.parts(batch_size), start=1):
-        name = f"{file.digest}:{number}:{batch_size}"
+    for number, part in enumerate(file.parts(batch_rows), start=1):
+        name = f"{file.digest}:{number}:{batch_rows}"
         taken = run.known(name) or run.store_part(part, name=name)
         refusals += taken.refusals
         report = _added(report, taken)

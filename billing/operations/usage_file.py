@@ -72,13 +72,13 @@ class UsageFile:
         }
         self.digest = content_digest(dict(self.reading))
 
-    def parts(self, batch_size: int) -> Iterator[EventTable]:
-        """The rows, ``batch_size`` at a time; DocumentError where it is no usage file."""
+    def parts(self, batch_rows: int) -> Iterator[EventTable]:
+        """The rows, ``batch_rows`` at a time; DocumentError where it is no usage file."""
         if self._data is not None:
-            yield from table_parts(self._table(self._data), batch_size=batch_size)
+            yield from table_parts(self._table(self._data), batch_rows=batch_rows)
             return
         with readable(self.path):
-            for part in file_events(event_file(self.path), batch_size=batch_size):
+            for part in file_events(event_file(self.path), batch_rows=batch_rows):
                 # The digest is of the bytes that were there before.
                 if _stamp(self.path) != self._stamp:
                     raise DocumentError(

@@ -7,6 +7,7 @@ the book alone, and every figure is text, so that the book has one digest.
 from __future__ import annotations
 
 from datetime import date
+from fractions import Fraction
 from typing import Final, Literal
 
 from pydantic import model_validator
@@ -104,7 +105,7 @@ class ExchangeRate(Document):
     def _is_foreign(self) -> ExchangeRate:
         if self.per_usd <= 0:
             raise ValueError(f"per_usd must be above 0, not {self.per_usd}")
-        if self.per_usd != round(self.per_usd, 9):
+        if (Fraction(self.per_usd) * 10**9).denominator != 1:
             raise ValueError(f"per_usd has more than 9 decimals: {self.per_usd}; round it")
         if self.currency == COST_CURRENCY:
             raise ValueError(f"costs are in {COST_CURRENCY} already; remove the exchange rate")

@@ -27,7 +27,8 @@ START_AT = parse_moment("2026-10-01T00:00:00Z")
 NOW_AT = parse_moment("2026-11-02T00:00:00Z")
 
 # Ten events a second from 1,000 accounts: account-0 sends a fifth of them, 100 others two fifths,
-# and each uses one model of seven. Ids are hashes, as real ones are: they fall everywhere in the index.
+# and each uses one model of seven. Ids are hashes, as real ones
+# are: they fall everywhere in the index.
 _EVENTS_SQL = f"""
 COPY (
   SELECT md5(i::VARCHAR) AS id, 'gateway' AS source, 'account-' || who AS account,
@@ -52,18 +53,18 @@ def run() -> Iterator[dict[str, object]]:
         with duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute(_EVENTS_SQL.format(path=usage))
-        for batch_size in (1_000, 10_000):
+        for batch_rows in (1_000, 10_000):
             seconds = []
             for number in range(4):
-                store = folder / f"{batch_size}-{number}.db"
+                store = folder / f"{batch_rows}-{number}.db"
                 upgrade(store)
-                seconds.append(_ingested_s(usage, store=store, batch_size=batch_size))
+                seconds.append(_ingested_s(usage, store=store, batch_rows=batch_rows))
             yield {
-                "metric": f"ingest of {EVENTS:,} events in batches of {batch_size:,}",
+                "metric": f"ingest of {EVENTS:,} events in batches of {batch_rows:,}",
                 "value": round(EVENTS / sorted(seconds[1:])[1]),
                 "unit": "events/s",
             }
-        again = partial(_ingested_s, usage, store=store, batch_size=batch_size)
+        again = partial(_ingested_s, usage, store=store, batch_rows=batch_rows)
         yield {
             "metric": f"a file of {EVENTS:,} events that was delivered before",
             "value": round(measure(again, repeat=3), 3),
@@ -79,8 +80,8 @@ def run() -> Iterator[dict[str, object]]:
             }
 
 
-def _ingested_s(usage: Path, *, store: Path, batch_size: int) -> float:
+def _ingested_s(usage: Path, *, store: Path, batch_rows: int) -> float:
     with open_store(store) as opened, rare_collections():
         started_s = time.perf_counter()
-        ingest(usage, store=opened, now_at=NOW_AT, by="bench", batch_size=batch_size)
+        ingest(usage, store=opened, now_at=NOW_AT, by="bench", batch_rows=batch_rows)
         return time.perf_counter() - started_s

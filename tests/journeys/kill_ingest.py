@@ -21,7 +21,7 @@ from billing.operations.ingest import ingest
 from billing.store.points import hooked
 from billing.store.store import open_store
 
-BATCH_SIZE = 4
+BATCH_ROWS = 4
 
 
 def main(folder: Path, *, now_at: int) -> None:
@@ -50,7 +50,7 @@ def killed_ingest(folder: Path, *, store: Path, now_at: int, point: str, at: int
             os.kill(os.getpid(), signal.SIGKILL)
 
     with open_store(store) as opened, hooked(kill):
-        ingest(folder / "usage.jsonl", store=opened, now_at=now_at, by="me", batch_size=BATCH_SIZE)
+        ingest(folder / "usage.jsonl", store=opened, now_at=now_at, by="me", batch_rows=BATCH_ROWS)
 
 
 if __name__ == "__main__":

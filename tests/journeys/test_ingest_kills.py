@@ -24,7 +24,7 @@ from billing.store.points import hooked
 from billing.store.store import Store, open_store
 from pricing_rules.prices.price_book import load_price_book
 from tests.billing.operations.made_ingest import NOW_AT, facts, made_store
-from tests.journeys.kill_ingest import BATCH_SIZE
+from tests.journeys.kill_ingest import BATCH_ROWS
 from tests.journeys.made_files import book, card, event, rate_of, write_events, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,7 +63,7 @@ def usage_file(folder: Path) -> None:
 
 def run_ingest(folder: Path, store: Store) -> IngestReport:
     return ingest(
-        folder / "usage.jsonl", store=store, now_at=NOW_AT, by="me", batch_size=BATCH_SIZE
+        folder / "usage.jsonl", store=store, now_at=NOW_AT, by="me", batch_rows=BATCH_ROWS
     )
 
 

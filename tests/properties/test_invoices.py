@@ -108,7 +108,7 @@ def _exact(found: Sequence[Invoice]) -> dict[tuple[str, int], tuple[Fraction, in
             key = (invoice.account, usage_period(line, invoice=invoice).start_at)
             exact, minor = sums.get(key, (Fraction(0), 0))
             sums[key] = (exact + line.amount_exact, minor + line.amount_minor)
-    return {key: amounts for key, amounts in sums.items() if amounts != (0, 0)}
+    return {key: (exact, minor) for key, (exact, minor) in sums.items() if exact or minor}
 
 
 @settings(max_examples=25)

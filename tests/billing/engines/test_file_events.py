@@ -46,9 +46,9 @@ def rows(parts: Sequence[EventTable]) -> list[tuple[list[int], list[int]]]:
 def test_parts_have_the_rows_in_order_and_the_last_has_what_is_left(tmp_path: Path) -> None:
     file = csv_file(tmp_path, [raw(n) for n in range(5)])
     # The header is row 1.
-    assert rows(list(file_events(file, batch_size=2))) == [([2, 3], []), ([4, 5], []), ([6], [])]
-    assert rows(list(file_events(file, batch_size=5))) == [([2, 3, 4, 5, 6], [])]
-    assert rows(list(file_events(file, batch_size=6))) == [([2, 3, 4, 5, 6], [])]
+    assert rows(list(file_events(file, batch_rows=2))) == [([2, 3], []), ([4, 5], []), ([6], [])]
+    assert rows(list(file_events(file, batch_rows=5))) == [([2, 3, 4, 5, 6], [])]
+    assert rows(list(file_events(file, batch_rows=6))) == [([2, 3, 4, 5, 6], [])]
 
 
 def test_a_refused_row_stands_in_its_part_with_its_reason(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_refused_row_stands_in_its_part_with_its_reason(tmp_path: Path) -> Non
         raw(2, cache_read_tokens=11),  # 11 of 10
         raw(3, time="2026-10-01T00:00:00"),
     ]
-    parts = list(file_events(csv_file(tmp_path, bad), batch_size=3))
+    parts = list(file_events(csv_file(tmp_path, bad), batch_rows=3))
     assert rows(parts) == [([2], [3, 4]), ([], [5])]
     reasons = [verdict.reason for part in parts for verdict in part.rejected]
     assert reasons[0].startswith("row 3 input_tokens: ")
@@ -67,7 +67,7 @@ def test_a_refused_row_stands_in_its_part_with_its_reason(tmp_path: Path) -> Non
 
 
 def test_a_file_without_rows_has_no_part(tmp_path: Path) -> None:
-    assert list(file_events(csv_file(tmp_path, []), batch_size=2)) == []
+    assert list(file_events(csv_file(tmp_path, []), batch_rows=2)) == []
 
 
 def test_a_broken_file_is_refused_before_the_first_part(tmp_path: Path) -> None:
@@ -77,30 +77,30 @@ def test_a_broken_file_is_refused_before_the_first_part(tmp_path: Path) -> None:
     data[100:400] = bytes(300)  # pages lie in front, what describes them at the end
     path.write_bytes(data)
     with pytest.raises(DocumentError, match=r"^events\.parquet: "):
-        next(file_events(EventFile(path=path, kind="parquet"), batch_size=2))
+        next(file_events(EventFile(path=path, kind="parquet"), batch_rows=2))
 
 
 def test_more_rows_than_the_engine_gives_at_once_are_cut_alike(tmp_path: Path) -> None:
     file = csv_file(tmp_path, [raw(n) for n in range(5_000)])
-    parts = rows(list(file_events(file, batch_size=2_100)))
+    parts = rows(list(file_events(file, batch_rows=2_100)))
     assert [len(events) for events, _ in parts] == [2_100, 2_100, 800]
     assert [row for events, _ in parts for row in events] == list(range(2, 5_002))
 
 
 @settings(max_examples=25)  # each one starts the engine twice
-@given(events=EVENTS, batch_size=st.integers(1, 7))
+@given(events=EVENTS, batch_rows=st.integers(1, 7))
 def test_each_format_has_the_same_events_in_the_same_parts(
-    events: list[Raw], batch_size: int
+    events: list[Raw], batch_rows: int
 ) -> None:
     table, refused = read_cloud_events(b"\n".join(map(event_json, events)), name="events.jsonl")
     lines = EventTable(table=table, rejected=refused)
-    found = [values(list(table_parts(lines, batch_size=batch_size)))]
+    found = [values(list(table_parts(lines, batch_rows=batch_rows)))]
     with TemporaryDirectory() as name:
         folder = Path(name)
-        found.append(values(list(file_events(csv_file(folder, events), batch_size=batch_size))))
+        found.append(values(list(file_events(csv_file(folder, events), batch_rows=batch_rows))))
         file = EventFile(path=folder / "events.parquet", kind="parquet")
         write_parquet(events, path=file.path)
-        found.append(values(list(file_events(file, batch_size=batch_size))))
+        found.append(values(list(file_events(file, batch_rows=batch_rows))))
     assert found[0] == found[1] == found[2]
     assert sum(len(part) for part in found[0]) == len(events)
 
@@ -121,4 +121,4 @@ def values(parts: Sequence[EventTable]) -> list[list[object]]:
 def test_a_table_out_of_order_is_a_bug() -> None:
     table, _ = read_cloud_events(b"\n".join([event_json(raw(0)), event_json(raw(1))]), name="x")
     with pytest.raises(ValueError, match="not in their order"):
-        next(table_parts(EventTable(table=table.take([1, 0])), batch_size=2))
+        next(table_parts(EventTable(table=table.take([1, 0])), batch_rows=2))

@@ -19,11 +19,11 @@ from billing.operations.ingest import IngestReport, ingest
 from billing.operations.stored_book import BookStored, store_book
 from billing.operations.stored_invoice import read_checked
 from billing.store.store import Store
-from billing.store.tables import METADATA
+from billing.store.table_parts import METADATA
 from billing.store.whole import read_all_invoices
 from pricing_rules.period import moment_text, parse_moment
 from pricing_rules.prices.price_book import load_price_book
-from tests.journeys.made_files import Json, book, card, rate_of, write_events
+from tests.journeys.made_files import Json, book, card, event, rate_of, write_events
 
 START_AT = parse_moment("2026-09-01T00:00:00Z")
 """When books are published and agreements accepted, unless a test says otherwise."""
@@ -116,7 +116,28 @@ def deliver(
 ) -> IngestReport:
     """Ingest events."""
     path = write_events(folder, events, form="jsonl")
-    return ingest(path, store=store, now_at=now_at, by="gateway", batch_size=batch_size)
+    return ingest(path, store=store, now_at=now_at, by="gateway", batch_rows=batch_size)
+
+
+def deliver_ladder(store: Store, folder: Path) -> None:
+    """The ladder example: 8M before the price change and 5M after it."""
+    for value in ladder_books():
+        publish(store, value)
+    accept(store, folder)
+    deliver(
+        store,
+        folder,
+        [
+            event(1, {"input_tokens": 8_000_000}, time="2026-10-02T00:00:00Z"),
+            event(2, {"input_tokens": 5_000_000}, time="2026-10-20T00:00:00Z"),
+        ],
+    )
+
+
+def deliver_late(store: Store, folder: Path, *more: Json) -> None:
+    """A late 3M of before the price change, and more."""
+    late = event(3, {"input_tokens": 3_000_000}, time="2026-10-02T00:00:00Z")
+    deliver(store, folder, [late, *more], now_at=IN_NOVEMBER_AT + 86_400_000_000)
 
 
 def closed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ import pytest
 from billing.operations.agreement import versions_known
 from billing.operations.epoch import seal_epoch
 from billing.operations.floor_override import FloorOverride
+from billing.operations.stored_book import store_book
 from billing.store.audit import read_audit
 from billing.store.grid import current_grid, stale_accounts
 from billing.store.store import Store
 from pricing_rules.document import DocumentError
 from pricing_rules.period import parse_moment
+from pricing_rules.prices.price_book import load_price_book
 from tests.billing.operations.made_store import (
     IN_NOVEMBER_AT,
     PLAIN,
@@ -229,10 +232,6 @@ def test_the_cuts_of_a_book_are_registered_with_it(store: Store) -> None:
 
 
 def test_a_book_is_published_before_it_is_stored(store: Store) -> None:
-    from billing.operations.stored_book import store_book
-    from pricing_rules.prices.price_book import load_price_book
-    from tests.journeys.made_files import json
-
     candidate = load_price_book(json.dumps(PLAIN).encode(), name="book.json")
     with pytest.raises(DocumentError, match="is a candidate; publish it first"):
         store_book(candidate, store=store, by="dana", now_at=START_AT)

@@ -9,7 +9,6 @@ import pytest
 
 from billing.operations.close import close
 from billing.operations.epoch import seal_epoch
-from billing.operations.stored_invoice import explain_stored, list_stored, write_invoices
 from billing.operations.verify import verify
 from billing.operations.waive import waive
 from billing.store.audit import read_audit
@@ -25,8 +24,9 @@ from tests.billing.operations.made_store import (
     accept,
     closed,
     deliver,
+    deliver_ladder,
+    deliver_late,
     invoices,
-    ladder_books,
     publish,
     row_counts,
 )
@@ -34,8 +34,6 @@ from tests.journeys.made_files import Json, book, card, event, rate_of
 
 M = 1_000_000
 DAY = 86_400 * M
-BEFORE = "2026-10-02T00:00:00Z"
-AFTER = "2026-10-20T00:00:00Z"
 
 
 def _plain(store: Store, folder: Path, *accounts: str) -> None:
@@ -45,33 +43,13 @@ def _plain(store: Store, folder: Path, *accounts: str) -> None:
         accept(store, folder, account=account)
 
 
-def _ladder(store: Store, folder: Path) -> None:
-    """The ladder example: 8M before the price change and 5M after it."""
-    for value in ladder_books():
-        publish(store, value)
-    accept(store, folder)
-    deliver(
-        store,
-        folder,
-        [
-            event(1, {"input_tokens": 8 * M}, time=BEFORE),
-            event(2, {"input_tokens": 5 * M}, time=AFTER),
-        ],
-    )
-
-
-def _late(store: Store, folder: Path, *more: Json) -> None:
-    late = event(3, {"input_tokens": 3 * M}, time=BEFORE)
-    deliver(store, folder, [late, *more], now_at=IN_NOVEMBER_AT + DAY)
-
-
 def _states(store: Store, month: str = "2026-10", *, now_at: int = IN_NOVEMBER_AT) -> list[str]:
     return [f"{one.account} {one.state}" for one in closed(store, month, now_at=now_at).periods]
 
 
 def test_a_month_is_invoiced_along_the_ladder(store: Store, tmp_path: Path) -> None:
     # 8M at 2 = 16.00; then 2M at 1.80 = 3.60 up to the bound of 10M, and 3M at .90 = 2.70.
-    _ladder(store, tmp_path)
+    deliver_ladder(store, tmp_path)
     (one,) = closed(store).periods
     assert (one.state, one.number, one.total_minor) == ("invoiced", "INV-2026-000001", 2230)
     (invoice,) = invoices(store)
@@ -82,10 +60,10 @@ def test_a_month_is_invoiced_along_the_ladder(store: Store, tmp_path: Path) -> N
 def test_late_usage_is_a_correction_on_the_next_invoice(store: Store, tmp_path: Path) -> None:
     # 10M at 2 + 1M at 1 = 21.00, then 5M at .90 = 4.50: 25.50. 22.30 was invoiced, 3.20 is due;
     # November's own 1M at 1.80 is 1.80.
-    _ladder(store, tmp_path)
+    deliver_ladder(store, tmp_path)
     closed(store)
     own = event(4, {"input_tokens": M}, time="2026-11-03T00:00:00Z")
-    _late(store, tmp_path, own)
+    deliver_late(store, tmp_path, own)
     (one,) = closed(store, "2026-11", now_at=IN_DECEMBER_AT).periods
     assert (one.total_minor, one.corrections) == (500, 1)
     first, second = invoices(store)
@@ -100,9 +78,9 @@ def test_late_usage_is_a_correction_on_the_next_invoice(store: Store, tmp_path: 
 
 
 def test_closing_a_month_again_bills_what_came_late(store: Store, tmp_path: Path) -> None:
-    _ladder(store, tmp_path)
+    deliver_ladder(store, tmp_path)
     closed(store)
-    _late(store, tmp_path)
+    deliver_late(store, tmp_path)
     (one,) = closed(store, now_at=IN_NOVEMBER_AT + 2 * DAY).periods
     assert (one.state, one.number, one.total_minor) == ("invoiced", "INV-2026-000002", 320)
     _, second = invoices(store)
@@ -113,7 +91,7 @@ def test_closing_a_month_again_bills_what_came_late(store: Store, tmp_path: Path
 
 
 def test_closing_twice_has_one_effect(store: Store, tmp_path: Path) -> None:
-    _ladder(store, tmp_path)
+    deliver_ladder(store, tmp_path)
     closed(store)
     before = row_counts(store)
     again = closed(store, now_at=IN_NOVEMBER_AT + DAY)
@@ -142,7 +120,7 @@ def test_two_closes_at_once_have_one_effect(store: Store, store_path: Path, tmp_
 
 
 def test_a_dry_run_shows_the_invoice_and_writes_nothing(store: Store, tmp_path: Path) -> None:
-    _ladder(store, tmp_path)
+    deliver_ladder(store, tmp_path)
     before = row_counts(store)
     shown = closed(store, dry_run=True)
     assert [(one.state, one.total_minor) for one in shown.periods] == [("would invoice", 2230)]
@@ -332,25 +310,6 @@ def test_a_book_that_reaches_back_lowers_an_invoice_by_a_negative_one(
     assert verify(store).holds
 
 
-def test_each_issuer_and_series_is_numbered_for_itself(store: Store, tmp_path: Path) -> None:
-    publish(store, PLAIN)
-    for account, issuer in (("a", "One"), ("b", "Two"), ("c", "One")):
-        accept(store, tmp_path, account=account, fields={"issuer": {"name": issuer}})
-    units = {"input_tokens": M}
-    deliver(store, tmp_path, [event(i, units, account=a) for i, a in enumerate("abc")])
-    closed(store)
-    found = [(one.issuer.name, one.number, one.account) for one in invoices(store)]
-    assert found == [
-        ("One", "INV-2026-000001", "a"),
-        ("One", "INV-2026-000002", "c"),
-        ("Two", "INV-2026-000001", "b"),
-    ]
-    with pytest.raises(DocumentError, match=r"several issuers have this number \(One, Two\)"):
-        list_stored(store, limit=1, after="INV-2026-000001", account=None, issuer=None)
-    page = list_stored(store, limit=1, after="INV-2026-000001", account=None, issuer="One")
-    assert [one.account for one in page.invoices] == ["c"]
-
-
 def test_a_finalize_that_fails_leaves_no_gap(store: Store, tmp_path: Path) -> None:
     _plain(store, tmp_path, "a", "b")
     units = {"input_tokens": M}
@@ -380,31 +339,6 @@ def test_a_close_says_who_did_it(store: Store, tmp_path: Path) -> None:
         ("seal", "1", "dana"),
         ("close", "a", "dana"),
     ]
-
-
-def test_a_line_of_a_stored_invoice_is_explained(store: Store, tmp_path: Path) -> None:
-    _ladder(store, tmp_path)
-    closed(store)
-    _late(store, tmp_path)
-    closed(store, now_at=IN_NOVEMBER_AT + 2 * DAY)
-    step = explain_stored(store, number="INV-2026-000002", line=1, issuer=None)
-    assert "320 minor units of 3.2 USD exactly" in step.sentence
-    assert "corrects invoice INV-2026-000001" in step.rests_on[0].sentence
-
-
-def test_the_files_of_a_month_are_written_once(store: Store, tmp_path: Path) -> None:
-    _ladder(store, tmp_path)
-    closed(store)
-    folder = tmp_path / "out"
-    assert write_invoices(store, month="2026-10", folder=folder, dry_run=True)
-    assert not folder.exists()
-    (written,) = write_invoices(store, month="2026-10", folder=folder, dry_run=False)
-    assert [path.name for path in written.files] == ["INV-2026-000001.json", "INV-2026-000001.pdf"]
-    assert write_invoices(store, month="2026-10", folder=folder, dry_run=False) == (written,)
-    written.files[0].write_text("edited")
-    with pytest.raises(DocumentError, match="exists with another content"):
-        write_invoices(store, month="2026-10", folder=folder, dry_run=False)
-    assert write_invoices(store, month="2026-11", folder=folder, dry_run=False) == ()
 
 
 @pytest.mark.parametrize(

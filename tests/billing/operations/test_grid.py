@@ -81,9 +81,9 @@ def accept(store: Store, agreed: Agreement) -> None:
         append_agreement(connection, agreement=stored)
 
 
-def deliver(store: Store, folder: Path, events: Sequence[Json], *, batch_size: int = 100) -> Path:
+def deliver(store: Store, folder: Path, events: Sequence[Json], *, batch_rows: int = 100) -> Path:
     path = write_events(folder, events, form="jsonl")
-    ingest(path, store=store, now_at=NOW_AT, by="gateway", batch_size=batch_size)
+    ingest(path, store=store, now_at=NOW_AT, by="gateway", batch_rows=batch_rows)
     return path
 
 
@@ -275,7 +275,7 @@ class Life:
         ]
         self.events += new
         again = data.draw(st.lists(st.sampled_from(self.events), max_size=2))
-        deliver(self.store, self.folder, [*new, *again], batch_size=data.draw(st.integers(1, 4)))
+        deliver(self.store, self.folder, [*new, *again], batch_rows=data.draw(st.integers(1, 4)))
 
     def publish(self, data: st.DataObject) -> None:
         self.books += 1

@@ -15,8 +15,10 @@ from billing.operations.ingest import IngestReport, ingest
 from billing.operations.usage_file import Trace
 from billing.store.audit import read_audit
 from billing.store.deliveries import DeliverySums, sum_deliveries
+from billing.store.epochs import seal
 from billing.store.events import read_events
-from billing.store.store import Store
+from billing.store.points import hooked
+from billing.store.store import Store, open_store
 from billing.store.usage_totals import read_all_totals
 from pricing_rules.document import DocumentError
 from pricing_rules.period import moment_text, parse_moment
@@ -40,10 +42,10 @@ def deliver(
     *,
     form: str = "jsonl",
     now_at: int = NOW_AT,
-    batch_size: int = 100,
+    batch_rows: int = 100,
 ) -> IngestReport:
     path = write_events(folder, events, form=form)
-    return ingest(path, store=store, now_at=now_at, by="gateway", batch_size=batch_size)
+    return ingest(path, store=store, now_at=now_at, by="gateway", batch_rows=batch_rows)
 
 
 def counted(report: IngestReport) -> tuple[int, int, int, int, int]:
@@ -145,7 +147,7 @@ def test_rows_that_are_no_events_are_named_and_the_others_kept(made: tuple[Path,
     lines = [json.dumps(cloud_event(event(n, INPUT))) for n in range(4)]
     lines[1:1] = ["", "nonsense"]
     path.write_text("\n".join(lines))
-    report = ingest(path, store=store, now_at=NOW_AT, by="gateway", batch_size=3)
+    report = ingest(path, store=store, now_at=NOW_AT, by="gateway", batch_rows=3)
     # Batches are of rows: 1-3 and 4-6.
     assert (counted(report), report.batches) == ((6, 4, 0, 0, 2), 2)
     assert [one.row for one in report.refusals] == [2, 3]
@@ -153,6 +155,42 @@ def test_rows_that_are_no_events_are_named_and_the_others_kept(made: tuple[Path,
     first, second = facts(folder / "store.db")["deliveries"]
     assert {first[2], second[2]} == {1, 4}
     assert sums(store) == DeliverySums(received=6, accepted=4, duplicate=0, conflict=0, rejected=2)
+
+
+def test_two_runs_at_once_store_a_file_once(made: tuple[Path, Store]) -> None:
+    folder, store = made
+    path = write_events(folder, [event(n, INPUT) for n in range(4)], form="jsonl")
+    begun: list[str] = []
+    others: list[IngestReport] = []
+
+    def run_another(name: str) -> None:
+        if name != "ingest.batch_read" or begun:
+            return
+        begun.append(name)  # the other run reaches the point, too
+        with open_store(store.where) as second:
+            others.append(ingest(path, store=second, now_at=NOW_AT, by="other", batch_rows=2))
+
+    with hooked(run_another):
+        report = ingest(path, store=store, now_at=NOW_AT, by="me", batch_rows=2)
+    assert counted(report) == counted(others[0]) == (4, 4, 0, 0, 0)
+    assert (report.delivered_before, others[0].delivered_before) == (2, 0)
+    assert sums(store).received == 4
+
+
+def test_the_epoch_is_that_of_the_transaction_that_stores(made: tuple[Path, Store]) -> None:
+    folder, store = made
+    path = write_events(folder, [event(n, INPUT) for n in range(2)], form="jsonl")
+
+    def seal_once(rows: int) -> None:
+        if rows == 1:
+            with store.write() as connection:
+                seal(connection, sealed_at=NOW_AT)
+
+    ingest(path, store=store, now_at=NOW_AT, by="me", batch_rows=1, progress=seal_once)
+    with store.read() as connection:
+        assert [one.epoch for one in read_events(connection, account="a")] == [1, 2]
+        totals = read_all_totals(connection, account="a")
+    assert [(total.cell.epoch, total.events) for total in totals] == [(1, 1), (2, 1)]
 
 
 MINUTES_15 = 15 * 60 * 1_000_000
@@ -237,7 +275,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(made: tuple[Path, Store
             stream.write("more\n")
 
     with pytest.raises(DocumentError, match="was changed while it was read; run it again"):
-        ingest(path, store=store, now_at=NOW_AT, by="me", batch_size=2, progress=append)
+        ingest(path, store=store, now_at=NOW_AT, by="me", batch_rows=2, progress=append)
     assert sums(store).accepted == 2  # the first batch is stored, whole
 
 
@@ -312,7 +350,7 @@ def test_order_batches_copies_and_files_change_nothing(
         plain = usage_facts(folder / "store.db")
     with own_store() as (folder, store):
         reports = [
-            deliver(store, folder, piece, form=form, batch_size=size) for piece, form, size in files
+            deliver(store, folder, piece, form=form, batch_rows=size) for piece, form, size in files
         ]
         assert usage_facts(folder / "store.db") == plain
         committed = sums(store)

@@ -100,6 +100,12 @@ def test_a_raised_floor_is_named_in_the_currency_of_the_book() -> None:
     assert floor.raised is not None
     assert f"is {decimal_text(floor.floor)}, that of the slower" in finding.sentence
     assert f"its own is {decimal_text(floor.raised.own_floor)}" in finding.sentence
+    walk = explain_unit(book, model="m", service_tier="priority", unit="output_tokens")
+    (raised,) = (step for step in walk.rests_on[-1].rests_on if step.kind == "running maximum")
+    assert raised.sentence == (
+        f"raised from {decimal_text(floor.raised.own_floor)} to {decimal_text(floor.floor)}, the "
+        "floor of standard, which is slower"
+    )
 
 
 def test_the_rate_stands_in_the_book_and_in_its_explanation() -> None:

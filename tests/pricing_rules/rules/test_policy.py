@@ -34,7 +34,7 @@ def test_the_demo_policy_loads_and_its_rules_use_many_actions() -> None:
     policy = load_policy((DEMO / "policy.yaml").read_bytes(), name="policy.yaml")
     assert [one.name for one in policy.by_promise()] == ["batch", "standard", "priority"]
     assert {rule.then.action for rule in policy.rules} >= {
-        "markup", "relate", "at_least", "context_step", "region", "round_up_to", "ladder",
+        "markup", "relate", "at_least", "context_step", "region", "round_up_to",
     }  # fmt: skip
 
 
