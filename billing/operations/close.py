@@ -19,10 +19,11 @@ from billing.operations.agreement import versions_known
 from billing.operations.due import DueInvoice, Horizon, KnownBooks, due_of
 from billing.operations.epoch import seal_epoch
 from billing.operations.finalize import Issue, finalize_draft
-from billing.operations.grid import AccountCuts, is_stale, rebuild_account
+from billing.operations.grid import AccountCuts, StaleTotalsError, fresh_versions, rebuild_account
 from billing.operations.invoice_number import text_of
 from billing.store.agreements import accounts_with_agreements
 from billing.store.epochs import current_epoch
+from billing.store.grid import AccountGrid
 from billing.store.points import reach
 from billing.store.store import Connection, Store, StoreError
 from billing.store.usage_totals import accounts_with_totals
@@ -236,19 +237,35 @@ class _Run:
     ) -> tuple[PeriodClosed, ...]:
         versions = versions_known(connection, account=account, as_of=self.horizon.known_at)
         closed: list[PeriodClosed] = []
+        built: AccountGrid | None = None
         for agreed in billing_periods(versions, year=year, month=month):
             if agreed.period.end_at > self.issue.issued_at and not self.dry_run:
                 closed.append(_closed(agreed, state="not over"))
                 continue
-            if not self.dry_run and is_stale(connection, account=account):
-                rebuild_account(connection, account=account, cuts=self.cuts)
-                self.rebuilt += 1
-                reach("close.account_rebuilt")
-            closed.append(self._period(connection, agreed=agreed, versions=versions))
+            if built is None:
+                built = self._built(connection, account=account)
+            closed.append(self._period(connection, agreed=agreed, versions=versions, built=built))
         return tuple(closed)
 
+    def _built(self, connection: Connection, *, account: str) -> AccountGrid:
+        """Under which versions the totals of an account are built; they are rebuilt if stale."""
+        try:
+            return fresh_versions(connection, account=account)
+        except StaleTotalsError:
+            if self.dry_run:
+                raise
+        rebuild_account(connection, account=account, cuts=self.cuts)
+        self.rebuilt += 1
+        reach("close.account_rebuilt")
+        return fresh_versions(connection, account=account)
+
     def _period(
-        self, connection: Connection, *, agreed: AgreedPeriod, versions: Sequence[Agreement]
+        self,
+        connection: Connection,
+        *,
+        agreed: AgreedPeriod,
+        versions: Sequence[Agreement],
+        built: AccountGrid,
     ) -> PeriodClosed:
         account = agreed.agreement.account
         due = due_of(
@@ -258,6 +275,7 @@ class _Run:
             horizon=self.horizon,
             books=self.books,
             cuts=self.cuts,
+            built=built,
         )
         reach("close.account_rated")
         self._note_open(account, due=due)

@@ -21,6 +21,7 @@ from billing.operations.grid import AccountCuts, totals_of
 from billing.operations.stored_book import books_known
 from billing.operations.stored_invoice import read_checked
 from billing.store.epochs import epoch_sealed_at
+from billing.store.grid import AccountGrid
 from billing.store.invoices import StoredInvoice, read_account_invoices
 from billing.store.store import Connection
 from billing.store.usage_totals import SegmentUse, read_segments
@@ -104,18 +105,19 @@ def due_of(
     horizon: Horizon,
     books: KnownBooks,
     cuts: AccountCuts,
+    built: AccountGrid,
 ) -> DueInvoice:
     """What the account of ``agreed`` owes for its period, with the corrections of earlier ones.
 
-    DocumentError where its totals are stale, where no book of its series is known, and where an
-    invoice of the account was changed in the store.
+    ``built``: the newest versions, under which its totals are built. DocumentError where no book of
+    its series is known, and where an invoice of the account was changed in the store.
     """
     account, period = agreed.agreement.account, agreed.period
     stored = read_account_invoices(connection, account=account)
     covers = covered_periods(stored)
     used = read_segments(connection, account=account, through_epoch=horizon.through_epoch)
     before = period.start_at in covers
-    rate = _Rater(connection=connection, horizon=horizon, books=books, cuts=cuts)
+    rate = _Rater(connection=connection, horizon=horizon, books=books, cuts=cuts, built=built)
     corrections = _corrections(
         rate,
         stored=stored,
@@ -168,6 +170,7 @@ class _Rater:
     horizon: Horizon
     books: KnownBooks
     cuts: AccountCuts
+    built: AccountGrid
 
     def books_of(self, agreed: AgreedPeriod) -> BooksInForce:
         series = agreed.agreement.series
@@ -187,6 +190,7 @@ class _Rater:
             period=agreed.period,
             through_epoch=self.horizon.through_epoch,
             cuts=self.cuts,
+            versions=self.built,
         )
         return rate_totals(found.totals, books=self.books_of(agreed), grid=found.grid)
 

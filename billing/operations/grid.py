@@ -58,6 +58,10 @@ class RebuildReport:
     events: int
 
 
+class StaleTotalsError(DocumentError):
+    """Totals that were built under older versions than the newest: they must be rebuilt."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountTotals:
     """The totals of an account in a period, and the grid that they are cut by, as rating asks."""
@@ -190,27 +194,29 @@ def totals_of(
     period: Period,
     through_epoch: int,
     cuts: AccountCuts | None = None,
+    versions: AccountGrid | None = None,
 ) -> AccountTotals:
     """The totals of an account in one of its billing periods, up to an epoch.
 
-    ``cuts`` spares reading the same versions again for many accounts. DocumentError where the
-    totals are stale: a rate that changed inside a cell has no quantity of its own there.
+    ``cuts`` spares reading the same versions again for many accounts, and ``versions``, those of
+    ``fresh_versions`` in the same transaction, looking them up. StaleTotalsError where the totals
+    are stale: a rate that changed inside a cell has no quantity of its own there.
     """
-    versions = _fresh_versions(connection, account=account)
+    versions = versions or fresh_versions(connection, account=account)
     return AccountTotals(
         totals=read_totals(connection, account=account, period=period, through_epoch=through_epoch),
         grid=(cuts or AccountCuts()).grid(connection, versions=versions, span=period),
     )
 
 
-def _fresh_versions(connection: Connection, *, account: str) -> AccountGrid:
+def fresh_versions(connection: Connection, *, account: str) -> AccountGrid:
     """The newest versions, under which the totals of an account are built.
 
-    DocumentError where they are stale.
+    StaleTotalsError where they are not.
     """
     newest = newest_versions(connection, account=account)
     if stored_account_grid(connection, account=account) not in (None, newest):
-        raise DocumentError(
+        raise StaleTotalsError(
             f"account {account}",
             "its totals are stale, because prices or its agreement changed since they were built; "
             "run tokenworks grid rebuild",

@@ -6,6 +6,7 @@ has the same digest in whichever file format it comes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -21,6 +22,8 @@ from pricing_rules.usage.event_columns import (
     units_among,
 )
 from pricing_rules.usage.leaves import leaf_plan
+
+_NO_DIMENSIONS: Mapping[str, str] = {}
 
 _FIELDS = (
     "source",
@@ -64,7 +67,7 @@ def new_events(table: pa.Table) -> list[NewEvent]:
             region=region,
             request_tokens=request_tokens,
             outcome=outcome,
-            dimensions={n: label for n, label in zip(dimensions, has, strict=True) if label},
+            dimensions=_present(dimensions, labels=has) if has else _NO_DIMENSIONS,
             units={unit: count for unit, count in zip(units, counts, strict=True) if count},
         )
         for (
@@ -82,6 +85,10 @@ def new_events(table: pa.Table) -> list[NewEvent]:
             has,
         ) in rows
     ]
+
+
+def _present(names: Sequence[str], *, labels: Sequence[str | None]) -> dict[str, str]:
+    return {name: label for name, label in zip(names, labels, strict=True) if label is not None}
 
 
 def leaf_columns(table: pa.Table) -> tuple[tuple[str, ...], list[list[int]]]:

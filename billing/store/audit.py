@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from billing.store.points import reach
-from billing.store.rows import read_records, select_records
+from billing.store.rows import append_rows, read_records, select_records
 from billing.store.tables import AUDIT
 from pricing_rules.document import JsonValue, canonical_json
 
@@ -38,14 +38,11 @@ def append_audit(
     recorded_at: int,
 ) -> None:
     """Record a command; ``detail`` is a JSON value without floats."""
-    connection.execute(
-        insert(AUDIT).values(
-            command=command,
-            subject=subject,
-            by=by,
-            detail=canonical_json(detail).decode(),
-            recorded_at=recorded_at,
-        )
+    append_rows(
+        connection,
+        table=AUDIT,
+        names=("command", "subject", "by", "detail", "recorded_at"),
+        rows=[(command, subject, by, canonical_json(detail).decode(), recorded_at)],
     )
     reach("audit.appended")
 

@@ -111,9 +111,10 @@ def append_events(
     the winner, else conflicts. ``epoch`` must have been read in this transaction.
     """
     winners = _winners(rows)
-    firsts = _stored_firsts(connection, owner=owner, keys=sorted(winners))
+    keys = sorted(winners)
+    firsts = _stored_firsts(connection, owner=owner, keys=keys)
     reach("events.looked_up")
-    new = [key for key in sorted(winners) if key not in firsts]
+    new = [key for key in keys if key not in firsts]
     events = [rows[winners[key]] for key in new]
     append_rows(
         connection,

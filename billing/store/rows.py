@@ -46,7 +46,9 @@ def read_records(connection: Connection, *, query: Select[Any], record: type[R])
 
 def append_record(connection: Connection, *, table: Table, record: object) -> None:
     """Insert one record."""
-    connection.execute(insert(table).values(_values(record)))
+    values = _values(record)
+    names = tuple(column.name for column in table.c if column.name in values)
+    append_rows(connection, table=table, names=names, rows=[tuple(values[n] for n in names)])
 
 
 def append_rows(

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from billing.store.faults import StoreBusyError, StoreError, StoreStoppedError, store_faults
 from billing.store.points import reach
@@ -20,6 +21,8 @@ from billing.store.sqlite import refuse_read_only, sqlite_engine, store_file
 from billing.store.tables import REVISION
 
 __all__ = ["Connection", "Store", "StoreBusyError", "StoreError", "StoreStoppedError", "open_store"]
+
+_REVISION_QUERY = text("SELECT version_num FROM alembic_version")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,8 +110,12 @@ def open_store(path_or_url: str | Path) -> Store:
 
 def _check_revision(connection: Connection, *, where: str) -> None:
     upgrade = f"run tokenworks db upgrade --store {where}"
-    if not inspect(connection).has_table("alembic_version"):
-        raise StoreError(where, f"holds no tables of a store; {upgrade}")
-    revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    try:
+        # Asked in each transaction: looking for the table first costs more than all the rest.
+        revision = connection.scalar(_REVISION_QUERY)
+    except DBAPIError:
+        if inspect(connection).has_table("alembic_version"):
+            raise
+        raise StoreError(where, f"holds no tables of a store; {upgrade}") from None
     if revision != REVISION:
         raise StoreError(where, f"is at revision {revision}, not at {REVISION}; {upgrade}")
