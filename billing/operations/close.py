@@ -213,7 +213,8 @@ class _Run:
     dry_run: bool
     cuts: AccountCuts = field(default_factory=AccountCuts)
     rebuilt: int = 0
-    open_usage: list[str] = field(default_factory=list)
+    open_usage: dict[str, None] = field(default_factory=dict)
+    """Sentences, each once, in the order of accounts."""
 
     def close_account(self, account: str, *, year: int, month: int) -> tuple[PeriodClosed, ...]:
         """The billing periods of an account that start in the month, in one transaction.
@@ -313,12 +314,13 @@ class _Run:
 
     def _note_open(self, account: str, *, due: DueInvoice) -> None:
         for start_at in due.open_usage:
-            self.open_usage.append(
+            sentence = (
                 f"{account}: usage of its period from {moment_text(start_at)} has no invoice; "
                 "close that month"
                 if start_at
                 else f"{account}: has usage from before its agreement"
             )
+            self.open_usage.setdefault(sentence)
 
 
 def _waivers(connection: Connection, *, account: str) -> tuple[Waiver, ...]:

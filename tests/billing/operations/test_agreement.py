@@ -181,6 +181,20 @@ def test_discounts_press_no_rate_under_its_floor_unawares(
     assert '"override":{"by":"dana","ends_at":"2027-01-01T00:00:00Z"' in last.detail
 
 
+def test_what_is_sold_under_its_floor_is_a_finding_and_the_bill_stays(
+    store: Store, tmp_path: Path
+) -> None:
+    publish(store, book(FLOORED))
+    accept(store, tmp_path, fields=_discount("50"), override=OVERRIDE)
+    deliver(store, tmp_path, [event(1, {"output_tokens": 10**6})])
+    (one,) = closed(store).periods
+    assert one.total_minor == 200  # 4 less 50 %
+    assert one.findings == (
+        "m in standard: output_tokens at 2 per million after discounts is under its floor of 3 "
+        "(book 1)",
+    )
+
+
 def test_an_override_outlasts_the_start_of_the_agreement(store: Store, tmp_path: Path) -> None:
     publish(store, book(FLOORED))
     ended = FloorOverride(by="dana", reason="a pilot", ends_at=START_AT)

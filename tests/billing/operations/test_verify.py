@@ -242,3 +242,17 @@ def test_a_changed_invoice_is_refused_by_name(billed: Path) -> None:
     with open_store(billed) as store, pytest.raises(DocumentError) as caught:
         show_stored(store, number="INV-2026-000001", issuer=None)
     assert caught.value.where == "invoice INV-2026-000001"
+
+
+def test_a_changed_invoice_blocks_its_account_alone(billed: Path, tmp_path: Path) -> None:
+    with _editor(billed) as connection:
+        connection.execute("UPDATE invoices SET document = replace(document, 'a Inc.', 'c Inc.')")
+    at = IN_DECEMBER_AT + 86_400 * M
+    with open_store(billed) as store:
+        # Late usage of October: what was invoiced for it must be read.
+        late = [event(10 + i, {"input_tokens": M}, account=a) for i, a in enumerate("ab")]
+        deliver(store, tmp_path, late, now_at=at)
+        first, second = closed(store, "2026-11", now_at=at).periods
+    assert first.state == "blocked"
+    assert first.blocked_by[0].startswith("invoice INV-2026-000001: was changed after")
+    assert (second.account, second.state) == ("b", "invoiced")
