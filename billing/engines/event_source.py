@@ -236,7 +236,7 @@ FROM read
 def _parquet_names(file: EventFile) -> list[str]:
     try:
         return [str(name) for name in pq.read_schema(file.path).names]
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, OSError):  # a footer that is cut, or one that is damaged
         raise DocumentError(file.name, "this is not a whole Parquet file") from None
 
 

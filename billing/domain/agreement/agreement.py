@@ -6,16 +6,15 @@ that of the price book (rating never converts), and at any moment at most one ve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
-from itertools import pairwise, product
+from itertools import product
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pricing_rules.document import Document, DocumentError, Name, Text
+from pricing_rules.document import Document, Name, Text
 from pricing_rules.money import CurrencyCode, RateText
-from pricing_rules.period import BillingAnchor, MomentText, known_zone, moment_text
+from pricing_rules.period import BillingAnchor, MomentText, known_zone
 from pricing_rules.prices.price_book import UnitName
 
 TaxCategory = Literal["S", "Z", "E", "AE", "G", "O"]
@@ -136,37 +135,3 @@ class Agreement(Document):
     def anchor(self) -> BillingAnchor:
         """What its billing periods are computed from."""
         return BillingAnchor(day=self.anchor_day, zone=self.zone)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgreementVersions:
-    """All versions that one account accepted, in order; each is in effect until the next one is.
-
-    DocumentError where there is none, where one is another account's, and where a later one has no
-    higher number or no later ``effective_from``.
-    """
-
-    versions: tuple[Agreement, ...]
-
-    def __post_init__(self) -> None:
-        if not self.versions:
-            raise DocumentError("agreement", "there is no version; give at least one")
-        for before, later in pairwise(self.versions):
-            where = f"agreement of {before.account}, version {later.version}"
-            if later.account != before.account:
-                raise DocumentError(where, f"is of {later.account}; give one account's versions")
-            if later.version <= before.version:
-                raise DocumentError(
-                    where, f"does not follow version {before.version}; give it a higher number"
-                )
-            if later.effective_from <= before.effective_from:
-                raise DocumentError(
-                    where,
-                    f"is not in effect after version {before.version}, which is from "
-                    f"{moment_text(before.effective_from)} on; give a later effective_from",
-                )
-
-    def at(self, moment_at: int) -> Agreement | None:
-        """The version in effect at a moment; None before the first."""
-        found = [one for one in self.versions if one.effective_from <= moment_at]
-        return found[-1] if found else None

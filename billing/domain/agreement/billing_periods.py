@@ -68,8 +68,9 @@ def _is_of(agreed: AgreedPeriod, *, year: int, month: int) -> bool:
 def check_next_version(versions: Sequence[Agreement], *, agreement: Agreement) -> None:
     """DocumentError where a version cannot follow those that an account accepted before.
 
-    Its number grows, it keeps the account's currency, and it starts where a billing period of the
-    version before starts, so that each period is billed under one version.
+    Its number grows, it keeps the account's currency and whether prices include tax, and it
+    starts where a billing period of the version before starts, so that each period is billed
+    under one version.
     """
     if not versions:
         return
@@ -83,6 +84,12 @@ def check_next_version(versions: Sequence[Agreement], *, agreement: Agreement) -
     if agreement.currency != newest.currency:
         raise DocumentError(
             where, f"is in {newest.currency}, and an account keeps its currency; open another one"
+        )
+    if agreement.prices_include_tax != newest.prices_include_tax:
+        raise DocumentError(
+            where,
+            "changes prices_include_tax, and what was invoiced so is corrected so; open another "
+            "account",
         )
     if agreement.effective_from <= newest.effective_from:
         raise DocumentError(

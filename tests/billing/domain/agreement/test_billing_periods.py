@@ -125,6 +125,7 @@ def test_a_first_version_follows_nothing() -> None:
     [
         ("2026-11-01T00:00:00Z", {"version": 1}, "version 1 does not follow 1"),
         ("2026-11-01T00:00:00Z", {"currency": "EUR"}, "an account keeps its currency"),
+        ("2026-11-01T00:00:00Z", {"prices_include_tax": True}, "changes prices_include_tax"),
         ("2026-10-01T00:00:00Z", {}, "must be in effect from after 2026-10-01T00:00:00Z"),
         ("2026-10-31T23:59:59.999999Z", {}, "from 2026-10-01T00:00:00Z or 2026-11-01T00:00:00Z"),
         ("2026-11-01T00:00:00.000001Z", {}, "from 2026-11-01T00:00:00Z or 2026-12-01T00:00:00Z"),
