@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from billing.cli.offline import price_books_option, usage_option
 from billing.cli.output import format_option, print_refused, print_rows, say
 from billing.cli.stored import opened, store_option
 from billing.cli.walk import print_walk
@@ -31,20 +32,8 @@ def command() -> None:
 
 @command.command("preview")
 @click.option("--agreement", type=click.Path(path_type=Path), required=True, help="agreement.yaml")
-@click.option(
-    "--price-book",
-    "price_books",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    required=True,
-    help="A price book; repeat it for a price change inside the period.",
-)
-@click.option(
-    "--usage",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="CloudEvents JSON lines (.jsonl), CSV or Parquet.",
-)
+@price_books_option
+@usage_option
 @click.option(
     "--period",
     required=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from billing.cli.offline import price_books_option, usage_option
 from billing.cli.output import format_option, print_refused, print_rows, say
 from billing.domain.charging.report import RatingReport
 from billing.operations.rating import rate
@@ -20,20 +21,8 @@ COLUMNS = ("account", "model", "service_tier", "unit", "quantity", "amount")
 
 
 @click.command("rate")
-@click.option(
-    "--price-book",
-    "price_books",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    required=True,
-    help="A price book; repeat it for a price change inside the period.",
-)
-@click.option(
-    "--usage",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="CloudEvents JSON lines (.jsonl), CSV or Parquet.",
-)
+@price_books_option
+@usage_option
 @click.option(
     "--period", help="START/END, half-open; dates are midnights in UTC. Without it: the whole file."
 )
