@@ -270,13 +270,22 @@ def _construct(
             at = f"{name}:{key_node.start_mark.line + 1}"
             if not isinstance(key_node, yaml.ScalarNode):
                 raise DocumentError(at, "a key must be a plain word")
-            key = str(key_node.value)
+            key = _whole_text(str(key_node.value), where=at)
             if key in found:
                 raise DocumentError(at, f'the key "{key}" stands twice; keep one')
             found[key] = _construct(value_node, (*path, key), lines, name=name)
             lines[(*path, key)] = key_node.start_mark.line + 1
         return found
-    return _scalar(str(node.value), quoted=getattr(node, "style", None) is not None)
+    text = _whole_text(str(node.value), where=f"{name}:{line}")
+    return _scalar(text, quoted=getattr(node, "style", None) is not None)
+
+
+def _whole_text(text: str, *, where: str) -> str:
+    """The text, where no escape of it left half of a surrogate pair."""
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        raise DocumentError(where, "holds a lone surrogate, which no text can hold") from None
 
 
 def _scalar(text: str, *, quoted: bool) -> JsonValue:

@@ -23,12 +23,17 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--store", required=True, help="a SQLite file, or sqlite:///PATH")
     parser.add_argument("--period", required=True, help="the month, such as 2026-10")
     parser.add_argument("--out", required=True, type=Path, help="the folder; made if new")
+    parser.add_argument("--issuer", help="only those of this issuer, where there are several")
     parser.add_argument("--dry-run", action="store_true", help="name the files, write none")
     flags = parser.parse_args(arguments)
     try:
         with open_store(flags.store) as store:
             written = write_invoices(
-                store, month=flags.period, folder=flags.out, dry_run=flags.dry_run
+                store,
+                month=flags.period,
+                folder=flags.out,
+                issuer=flags.issuer,
+                dry_run=flags.dry_run,
             )
     except ValueError as error:  # a DocumentError is one, too
         click.echo(f"generate_invoices: {error}", err=True)

@@ -71,6 +71,8 @@ def preview(
         print_walk(walk, shape=shape)
     else:
         _print_invoice(invoice, shape=shape, title="Invoice preview")
+    if not invoice.lines and not invoice.unpriced:
+        say(f"{usage.name} holds no usage of {invoice.account} in the period, so nothing is due")
     for usage_left in invoice.unpriced:
         say(
             f"unpriced: {usage_left.quantity:,} {usage_left.unit} of {usage_left.model} in "

@@ -57,6 +57,8 @@ def command(
     print_rows(rows, columns=COLUMNS, shape=shape, document=dump(report), title="Charges")
     if shape == "table":
         _summary(report)
+    if shape != "json":
+        _unpriced(report)
     print_refused(usage.name, refused=[(row.row, row.reason) for row in report.refused])
     ctx.exit(1 if report.refused else 0)
 
@@ -73,10 +75,15 @@ def _summary(report: RatingReport) -> None:
             f"{account.account}: {exact_text(account.total_exact)} {report.currency}, "
             f"{account.total_minor} minor units"
         )
+    total = exact_text(report.total_exact)
+    say(f"total: {total} {report.currency}, {report.total_minor} minor units")
+
+
+def _unpriced(report: RatingReport) -> None:
+    """What is in no total; in JSON it stands in the document."""
+    for account in report.accounts:
         for usage in account.unpriced:
             say(
                 f"{account.account}: unpriced {usage.quantity:,} {usage.unit} of {usage.model} in "
                 f"{usage.service_tier}: {usage.reason}"
             )
-    total = exact_text(report.total_exact)
-    say(f"total: {total} {report.currency}, {report.total_minor} minor units")

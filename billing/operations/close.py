@@ -20,7 +20,7 @@ from billing.operations.due import DueInvoice, Horizon, KnownBooks, due_of
 from billing.operations.epoch import seal_epoch
 from billing.operations.finalize import Issue, finalize_draft
 from billing.operations.grid import AccountCuts, StaleTotalsError, fresh_versions, rebuild_account
-from billing.operations.invoice_number import text_of
+from billing.operations.invoice_number import check_series, text_of
 from billing.store.agreements import accounts_with_agreements
 from billing.store.epochs import current_epoch
 from billing.store.grid import AccountGrid
@@ -147,8 +147,7 @@ def close(
     is no name.
     """
     year, named = parse_month(month)
-    if not series.strip() or series != series.strip():
-        raise DocumentError("series", f'"{series:.40}" is not the name of a number series')
+    check_series(series)
     reach("close.started")
     if dry_run:
         with store.read() as connection:
@@ -269,6 +268,9 @@ class _Run:
         built: AccountGrid,
     ) -> PeriodClosed:
         account = agreed.agreement.account
+        since = _accepted_since(connection, agreed=agreed, known=versions, built=built)
+        if since is not None:
+            return _closed(agreed, state="blocked", blocked_by=(since,))
         due = due_of(
             connection,
             agreed=agreed,
@@ -321,6 +323,28 @@ class _Run:
                 else f"{account}: has usage from before its agreement"
             )
             self.open_usage.setdefault(sentence)
+
+
+def _accepted_since(
+    connection: Connection,
+    *,
+    agreed: AgreedPeriod,
+    known: Sequence[Agreement],
+    built: AccountGrid,
+) -> str | None:
+    """A sentence where a version that changes the period was accepted after the epoch was sealed:
+    once the period is invoiced under the version before, it could never come into effect.
+    """
+    newest = max(one.version for one in known)
+    if built.agreement_version == newest:
+        return None
+    for one in versions_known(connection, account=agreed.agreement.account):
+        if one.version > newest and one.effective_from < agreed.period.end_at:
+            return (
+                f"version {one.version} of its agreement, in effect from "
+                f"{moment_text(one.effective_from)}, was accepted during this close; run it again"
+            )
+    return None
 
 
 def _waivers(connection: Connection, *, account: str) -> tuple[Waiver, ...]:

@@ -14,7 +14,20 @@ from billing.store.store import Connection
 from pricing_rules.document import DocumentError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SERIES = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _NUMBER = re.compile(r"(?P<series>.+)-(?P<year>[0-9]{4})-(?P<number>[0-9]{6,18})\Z")
+
+
+def check_series(name: str) -> None:
+    """DocumentError where a name is not that of a number series: it is part of numbers, which are
+    names of files, too.
+    """
+    if not _SERIES.fullmatch(name):
+        raise DocumentError(
+            "series",
+            f'"{name:.40}" is not the name of a number series: up to 40 letters, digits, ".", "_" '
+            'and "-", a letter or digit first',
+        )
 
 
 def number_text(series: str, *, number: int, issued_at: int) -> str:

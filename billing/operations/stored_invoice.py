@@ -133,17 +133,28 @@ def invoices_of_month(store: Store, *, month: str) -> tuple[StoredInvoice, ...]:
 
 
 def write_invoices(
-    store: Store, *, month: str, folder: Path, dry_run: bool
+    store: Store, *, month: str, folder: Path, dry_run: bool, issuer: str | None = None
 ) -> tuple[WrittenInvoice, ...]:
     """Write the PDF and the JSON of each invoice of a month into a folder, under its number.
 
     What is there already stays: the same bytes are fine, others are refused. A dry run writes
-    nothing.
+    nothing. ``issuer``: only the invoices of this one. DocumentError where there are several and
+    none is named, because they share numbers.
     """
     from billing.documents import render_invoice
 
+    found = invoices_of_month(store, month=month)
+    issuers = sorted({one.issuer for one in found})
+    if issuer is None and len(issuers) > 1:
+        raise DocumentError(
+            "--issuer",
+            f"several issuers have invoices of {month} ({', '.join(issuers)}), and they share "
+            "numbers; name one, and give each a folder of its own",
+        )
     written: list[WrittenInvoice] = []
-    for stored in invoices_of_month(store, month=month):
+    for stored in found:
+        if issuer not in (None, stored.issuer):
+            continue
         number = text_of(stored)
         pdf, text = folder / f"{number}.pdf", folder / f"{number}.json"
         if not dry_run:

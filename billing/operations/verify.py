@@ -12,8 +12,10 @@ from billing.domain.invoice.invoice import Invoice
 from billing.domain.ledger.ledger import LedgerEntry
 from billing.domain.verification.equations import Damage, Verified, together
 from billing.domain.verification.invoices import (
+    AuditedClose,
     InvoiceRow,
     LineRow,
+    audited_as_recorded,
     billed_quantities,
     covers_in_order,
     documents_as_recorded,
@@ -47,7 +49,9 @@ from billing.store.whole import (
     count_identities,
     count_refusals,
     events_without_identity,
+    identities_of_other_events,
     identities_without_event,
+    read_all_audit,
     read_all_deliveries,
     read_all_entries,
     read_all_invoices,
@@ -55,7 +59,7 @@ from billing.store.whole import (
     read_all_number_series,
     read_all_transactions,
 )
-from pricing_rules.document import JsonValue, bytes_digest
+from pricing_rules.document import JsonValue, bytes_digest, read_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +111,7 @@ def verify(store: Store, *, progress: Callable[[int, int], None] | None = None) 
             _deliveries(connection),
             usage,
             documents.verified,
+            audited_as_recorded(_audited(connection), rows=rows),
             covers_in_order(invoices),
             _numbers(connection),
             transactions_sum_to_zero(posted),
@@ -140,6 +145,7 @@ def _deliveries(connection: Connection) -> Verified:
                 events=events,
                 missing=map(_event_text, identities_without_event(connection)),
                 extra=map(_event_text, events_without_identity(connection)),
+                changed=map(_event_text, identities_of_other_events(connection)),
             ),
         )
     )
@@ -222,6 +228,17 @@ def _line_row(line: BilledLine) -> LineRow:
         amount_exact=line.amount_exact,
         amount_minor=line.amount_minor,
     )
+
+
+def _audited(connection: Connection) -> Iterator[AuditedClose]:
+    for entry in read_all_audit(connection, command="close"):
+        detail = read_json(entry.detail.encode(), name=f"audit {entry.seq}")
+        said = detail if isinstance(detail, dict) else {}
+        yield AuditedClose(
+            account=entry.subject,
+            number=str(said.get("number")),
+            digest=str(said.get("digest")),
+        )
 
 
 def _numbers(connection: Connection) -> Verified:

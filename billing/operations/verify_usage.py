@@ -60,11 +60,17 @@ class UsageChecker:
         stored = read_all_totals(self.connection, account=account)
         built = account_grid(self.connection, account=account)
         newest = newest_versions(self.connection, account=account)
-        _, summed = sum_account(self.connection, versions=built or newest, cuts=self.cuts)
-        totals, events = _by_unit(stored), _by_unit(summed)
         damage: tuple[Damage, ...] = ()
+        if stored and built is None:
+            damage = (_unknown_cuts(account, sentence="nothing says how its totals were cut"),)
+        try:
+            _, summed = sum_account(self.connection, versions=built or newest, cuts=self.cuts)
+        except LookupError as error:  # a version of the grid is gone
+            unknown = _unknown_cuts(account, sentence=str(error))
+            return AccountChecked(totals={}, events={}, states={}, rated={}, damage=(unknown,))
+        totals, events = _by_unit(stored), _by_unit(summed)
         if totals == events:  # else the account is named by its unit
-            damage = _cell_damage(stored, summed=summed)
+            damage = (*damage, *_cell_damage(stored, summed=summed))
         fresh = stored
         if built not in (None, newest):  # stale: what is due is of totals as they will be cut
             _, fresh = sum_account(self.connection, versions=newest, cuts=self.cuts)
@@ -191,6 +197,10 @@ def _by_unit(totals: Iterable[UsageTotal]) -> dict[AccountUnit, int]:
             key = (total.cell.account, unit)
             found[key] = found.get(key, 0) + count
     return found
+
+
+def _unknown_cuts(account: str, *, sentence: str) -> Damage:
+    return Damage(kind="total", where=f"account {account}", sentence=sentence)
 
 
 def _cell_damage(

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, and_, func, select
+from sqlalchemy import Connection, Select, Table, and_, func, or_, select
 
+from billing.store.audit import AuditEntry
 from billing.store.deliveries import Delivery
 from billing.store.invoices import BilledLine, StoredInvoice
 from billing.store.ledger import LedgerTransaction
 from billing.store.rows import columns_of, read_records, select_records
 from billing.store.tables import (
+    AUDIT,
     DELIVERIES,
     EVENT_IDS,
     EVENTS,
@@ -84,6 +86,12 @@ def read_all_entries(connection: Connection) -> tuple[PostedEntry, ...]:
     return _all(connection, table=LEDGER_ENTRIES, record=PostedEntry)
 
 
+def read_all_audit(connection: Connection, *, command: str) -> tuple[AuditEntry, ...]:
+    """Every audit row of a command, in the order in which they were recorded."""
+    query = select_records(AuditEntry, table=AUDIT).where(AUDIT.c.command == command)
+    return read_records(connection, query=query.order_by(AUDIT.c.seq), record=AuditEntry)
+
+
 def read_all_deliveries(connection: Connection) -> tuple[Delivery, ...]:
     """Every delivery by its name."""
     return _all(connection, table=DELIVERIES, record=Delivery)
@@ -128,6 +136,22 @@ def events_without_identity(connection: Connection) -> Iterator[EventIdentity]:
 def _all(connection: Connection, *, table: Table, record: type[Any]) -> tuple[Any, ...]:
     query = select_records(record, table=table).order_by(*table.primary_key)
     return read_records(connection, query=query, record=record)
+
+
+def identities_of_other_events(connection: Connection) -> Iterator[EventIdentity]:
+    """Identities whose event has another account, epoch or moment at which it came in."""
+    names = ("owner", "source", "id")
+    differ = or_(
+        *(EVENT_IDS.c[name] != EVENTS.c[name] for name in ("account", "epoch", "received_at"))
+    )
+    query: Select[Any] = (
+        select(*(EVENT_IDS.c[name] for name in names))
+        .join(EVENTS, and_(*(EVENT_IDS.c[name] == EVENTS.c[name] for name in names)))
+        .where(differ)
+        .order_by(*(EVENT_IDS.c[name] for name in names))
+    )
+    for owner, source, event_id in connection.execute(query):
+        yield EventIdentity(owner=owner, source=source, id=event_id)
 
 
 def _without(connection: Connection, *, table: Table, other: Table) -> Iterator[EventIdentity]:

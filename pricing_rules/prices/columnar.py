@@ -155,7 +155,9 @@ def compile_rungs(rungs: Rungs, *, scale: int) -> ColumnarLadder:
 
 def compile_rate(rate: Decimal, *, per: int, scale: int) -> ColumnarLadder:
     """One plain rate per ``per`` natural units, for columns of a unit of this scale."""
-    step = Step(lower=Fraction(0), upper=None, rate=rate, per=per, flat=Decimal(0), cap=None)
+    step = Step(
+        number=0, lower=Fraction(0), upper=None, rate=rate, per=per, flat=Decimal(0), cap=None
+    )
     return compile_rungs(
         Rungs(
             steps=(step,),

@@ -134,10 +134,11 @@ class Ladder(Document):
         whole = self.whole_packages or self.kind == "package"
         lower = Fraction(0)
         steps: list[Step] = []
-        for band in self.bands:
+        for number, band in enumerate(self.bands):
             upper = None if band.up_to is None else Fraction(band.up_to)
             steps.append(
                 Step(
+                    number=number,
                     lower=lower,
                     upper=upper,
                     rate=band.rate,
@@ -159,8 +160,12 @@ class Ladder(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One band in natural units: ``lower`` to ``upper`` (None: open) at ``rate`` per ``per``."""
+    """One band in natural units: ``lower`` to ``upper`` (None: open) at ``rate`` per ``per``.
 
+    ``number``: its place in the ladder, from 0.
+    """
+
+    number: int
     lower: Fraction
     upper: Fraction | None
     rate: Decimal
@@ -173,9 +178,10 @@ class Step:
 class BandCharge:
     """What one band charges: ``quantity`` (natural units) at ``rate`` per ``per``, and the exact
     amount, which includes ``flat``. ``whole_packages`` and ``capped`` say why the amount may differ
-    from quantity * rate / per + flat.
+    from quantity * rate / per + flat. ``number``: the place of the band in the ladder, from 0.
     """
 
+    number: int
     quantity: Fraction
     rate: Decimal
     per: int
@@ -272,6 +278,7 @@ class Rungs:
             capped = step.cap is not None and amount > step.cap
             charged.append(
                 BandCharge(
+                    number=step.number,
                     quantity=inside,
                     rate=step.rate,
                     per=step.per,

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Literal
@@ -267,8 +266,8 @@ class PriceBook(Document):
                     shape = _ladder_shape(entry.ladder)
                     if ladders.setdefault(entry.ladder.id, shape) != shape:
                         raise ValueError(
-                            f"the ladder {entry.ladder.id} stands twice with other bounds or "
-                            "settings; one id is one position, so give the second another id"
+                            f"the ladder {entry.ladder.id} stands twice with other bounds, flats "
+                            "or settings; one id is one position, so give the second another id"
                         )
                     scale = UNITS[entry.unit].scale
                     if scales.setdefault(entry.ladder.id, scale) != scale:
@@ -321,8 +320,10 @@ def _check_dimensions(book: PriceBook, when: When) -> None:
 
 
 def _ladder_shape(ladder: Ladder) -> tuple[object, ...]:
-    bounds: tuple[Decimal | None, ...] = tuple(band.up_to for band in ladder.bands)
-    return (ladder.kind, ladder.bounds, ladder.scope, ladder.reset, ladder.past_last_band, bounds)
+    # A flat amount is due once for the position: of two, the order of units would choose one.
+    bands = tuple((band.up_to, band.flat) for band in ladder.bands)
+    settings = (ladder.bounds, ladder.flat_at_zero, ladder.past_last_band)
+    return (ladder.kind, ladder.scope, ladder.reset, settings, bands)
 
 
 def _refuse_unrated(book: PriceBook, *, name: str) -> None:

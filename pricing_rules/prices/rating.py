@@ -26,7 +26,7 @@ class ChargeBand:
     """A part of a charge at one rate of one book.
 
     ``quantity`` is an integer at the unit's scale. ``amount`` includes ``flat``. ``when``: the
-    conditions that the rate named.
+    conditions that the rate named. A band of a ladder is one part, however many cells meet it.
     """
 
     book_number: int
@@ -238,6 +238,15 @@ class _Segment:
     count: int
 
 
+_Place = tuple[int, str, int]
+"""Where a part of a charge belongs: the number of the book, the conditions of the rate, and the
+band of its ladder.
+"""
+
+_Bands = dict[tuple[str, str, str, str], dict[_Place, ChargeBand]]
+"""The parts of each charge, by account, model, service tier and unit."""
+
+
 class _Positions:
     """Collects counts per rate in canonical order, then walks each ladder once."""
 
@@ -265,20 +274,18 @@ class _Positions:
         )
 
     def charges(self) -> tuple[tuple[Charge, ...], list[Unpriced]]:
-        bands: dict[tuple[str, str, str, str], list[ChargeBand]] = {}
+        bands: _Bands = defaultdict(dict)
         for key, parts in self._plain.items():
             scale = UNITS[key[3]].scale
             for (number, when, rate, per), count in parts.items():
-                bands.setdefault(key, []).append(
-                    ChargeBand(
-                        book_number=number,
-                        when=when,
-                        quantity=count,
-                        rate=rate,
-                        per=per,
-                        flat=Fraction(0),
-                        amount=Fraction(rate) * Fraction(count, scale * per),
-                    )
+                bands[key][number, when, 0] = ChargeBand(
+                    book_number=number,
+                    when=when,
+                    quantity=count,
+                    rate=rate,
+                    per=per,
+                    flat=Fraction(0),
+                    amount=Fraction(rate) * Fraction(count, scale * per),
                 )
         beyond: list[Unpriced] = []
         for segments in self._ladders.values():
@@ -289,9 +296,9 @@ class _Positions:
                 model=key[1],
                 service_tier=key[2],
                 unit=key[3],
-                quantity=sum(band.quantity for band in found),
-                amount=sum((band.amount for band in found), Fraction(0)),
-                bands=tuple(sorted(found, key=lambda b: (b.book_number, b.when))),
+                quantity=sum(band.quantity for band in found.values()),
+                amount=sum((band.amount for band in found.values()), Fraction(0)),
+                bands=tuple(found[place] for place in sorted(found)),
             )
             for key, found in sorted(bands.items())
         )
@@ -300,7 +307,7 @@ class _Positions:
 
 def _walk(
     segments: Sequence[_Segment],
-    bands: dict[tuple[str, str, str, str], list[ChargeBand]],
+    bands: _Bands,
     beyond: list[Unpriced],
 ) -> None:
     ordered = sorted(segments, key=lambda s: (s.cell.segment_start_at, s.cell, s.entry.unit))
@@ -331,21 +338,25 @@ def _walk(
             )
         if end > start:
             found = segment.rungs.between(start, end=end, total=total)
-            bands.setdefault(key, []).extend(_bands_of(segment, found, scale=scale))
+            _add_bands(bands[key], segment=segment, found=found, scale=scale)
 
 
-def _bands_of(
-    segment: _Segment, found: Sequence[BandCharge], *, scale: int
-) -> Iterable[ChargeBand]:
+def _add_bands(
+    bands: dict[_Place, ChargeBand], *, segment: _Segment, found: Sequence[BandCharge], scale: int
+) -> None:
+    """Several cells may pass through one band of one rate: they are one part of the charge."""
+    book_number, when = segment.book.number, segment.entry.when.text()
     for part in found:
-        yield ChargeBand(
-            book_number=segment.book.number,
-            when=segment.entry.when.text(),
-            quantity=int(part.quantity * scale),
+        place = (book_number, when, part.number)
+        before = bands.get(place)
+        bands[place] = ChargeBand(
+            book_number=book_number,
+            when=when,
+            quantity=int(part.quantity * scale) + (before.quantity if before else 0),
             rate=part.rate,
             per=part.per,
-            flat=part.flat,
-            amount=part.amount,
+            flat=part.flat + (before.flat if before else 0),
+            amount=part.amount + (before.amount if before else 0),
             whole_packages=part.whole_packages,
-            capped=part.capped,
+            capped=part.capped or bool(before and before.capped),
         )

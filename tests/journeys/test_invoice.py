@@ -317,3 +317,10 @@ def test_a_description_that_a_spreadsheet_would_run_is_neutralised(tmp_path: Pat
     agreement = AGREEMENT.replace("description: Launch discount", 'description: "=1+1"')
     rows = _preview(tmp_path, "--format", "csv", agreement=agreement).text.splitlines()
     assert rows[3] == "3,'=1+1 (20 %),,20 %,-120"
+
+
+def test_a_preview_of_an_account_without_usage_says_so(tmp_path: Path) -> None:
+    agreement = AGREEMENT.replace("account: a\n", "account: aa\n")
+    ran = _preview(tmp_path, "--format", "json", agreement=agreement)
+    assert (ran.code, ran.json["lines"], ran.json["total_minor"]) == (0, [], 0)
+    assert ran.err == "usage.jsonl holds no usage of aa in the period, so nothing is due\n"

@@ -322,3 +322,12 @@ def test_table_and_csv_show_the_charges_and_neutralise_formulas(tmp_path: Path) 
     assert all(name in ran.text for name in names)
     assert "plain: 0.000002 USD, 0 minor units" in ran.err
     assert "5 rows: 5 accepted, 0 duplicate, 0 conflict, 0 rejected" in ran.err
+
+
+def test_csv_says_beside_the_charges_what_has_no_rate(tmp_path: Path) -> None:
+    rated(tmp_path, [event(1, {"input_tokens": 4}, model="unknown")], PLAIN)
+    flags = ("rate", "--price-book", tmp_path / "book-0.json", "--usage", tmp_path / "usage.jsonl")
+    said = "a: unpriced 4 input_tokens of unknown in standard: "
+    assert said in tokenworks(*flags, "--format", "csv").err
+    assert said in tokenworks(*flags).err
+    assert said not in tokenworks(*flags, "--format", "json").err

@@ -169,6 +169,17 @@ def test_only_plain_numbers_booleans_and_null_are_not_texts(text: str, value: An
     assert (found, type(found)) == (value, type(value))
 
 
+@pytest.mark.parametrize("text", ['a: "\\ud800"', '"\\udc00": 1', 'a: ["\\ud800\\ud800"]'])
+def test_half_of_a_surrogate_pair_in_yaml_is_named_as_such(text: str) -> None:
+    with pytest.raises(DocumentError) as refused:
+        yaml_value(text)
+    assert str(refused.value) == "f.yaml:1: holds a lone surrogate, which no text can hold"
+
+
+def test_both_halves_of_a_surrogate_pair_in_yaml_are_one_character() -> None:
+    assert yaml_value('a: "\\ud83d\\ude00"') == {"a": "\N{GRINNING FACE}"}
+
+
 def test_an_empty_value_is_null_and_a_list_is_a_list() -> None:
     assert yaml_value("a:\nb:\n  - x\n  - 2\n") == {"a": None, "b": ["x", 2]}
 

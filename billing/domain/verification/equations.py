@@ -14,6 +14,7 @@ DamageKind = Literal[
     "delivery_counter",
     "missing_event",
     "extra_event",
+    "changed_event",
     "event_state",
     "total",
     "quantity",
@@ -22,6 +23,7 @@ DamageKind = Literal[
     "line_changed",
     "document_changed",
     "document_row",
+    "audit",
     "cover",
     "number_gap",
     "number_counter",
@@ -32,7 +34,8 @@ DamageKind = Literal[
     "ledger",
 ]
 """What can be wrong. ``document_row``: a column beside the document says another thing than it.
-``cover``: which usage an invoice says that it bills. ``ledger``: balances beside invoices."""
+``audit``: an invoice that is not the one whose finalizing was recorded. ``cover``: which usage an
+invoice says that it bills. ``ledger``: balances beside invoices."""
 
 Term = tuple[str, int]
 """One counted thing of an equation: what was counted, and how much."""

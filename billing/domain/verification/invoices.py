@@ -6,6 +6,7 @@ the next number of its series.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -66,6 +67,15 @@ class ReadInvoices:
 
     verified: Verified
     invoices: tuple[Invoice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class AuditedClose:
+    """What the audit says of an invoice that was finalized."""
+
+    account: str
+    number: str
+    digest: str
 
 
 def line_rows(invoice: Invoice) -> tuple[LineRow, ...]:
@@ -185,6 +195,30 @@ def covers_in_order(invoices: Iterable[Invoice]) -> Verified:
                         found.append(Damage(kind="cover", where=where, sentence=sentence))
             known[cover.start_at] = cover
     return Verified(damage=tuple(found))
+
+
+def audited_as_recorded(closes: Iterable[AuditedClose], *, rows: Iterable[InvoiceRow]) -> Verified:
+    """Every invoice is one whose finalizing was recorded, with the digest that it had then, and
+    none of those is gone: the last of a series leaves no gap in its numbers.
+    """
+    recorded = Counter(closes)
+    kept = Counter(
+        AuditedClose(account=row.account, number=row.name, digest=row.digest) for row in rows
+    )
+    found = [
+        Damage(kind="audit", where=f"invoice {one.number}", sentence=sentence)
+        for some, sentence in (
+            (recorded - kept, "was finalized with the digest {}, and is not there"),
+            (kept - recorded, "has the digest {}, and nobody recorded that it was finalized"),
+        )
+        for one, sentence in ((one, sentence.format(one.digest)) for one in sorted(some))
+    ]
+    equation = Equation(
+        name="audit",
+        left=(("invoices finalized", recorded.total()),),
+        right=(("invoices", kept.total()),),
+    )
+    return Verified(equations=(equation,), damage=tuple(found))
 
 
 def billed_quantities(invoices: Iterable[Invoice]) -> dict[Billed, int]:

@@ -80,12 +80,17 @@ def deliveries_add_up(deliveries: Iterable[DeliveryCounts], *, events: int) -> V
 
 
 def events_have_ids(
-    *, ids: int, events: int, missing: Iterable[str], extra: Iterable[str]
+    *,
+    ids: int,
+    events: int,
+    missing: Iterable[str],
+    extra: Iterable[str],
+    changed: Iterable[str] = (),
 ) -> Verified:
     """event ids = events: every id that was taken has its event, and every event its id.
 
     ``ids`` and ``events`` are how many there are; ``missing`` names the ids without an event,
-    ``extra`` the events without an id.
+    ``extra`` the events without an id, ``changed`` those that differ from what took their id.
     """
     lost = [
         Damage(
@@ -103,8 +108,16 @@ def events_have_ids(
         )
         for name in extra
     ]
+    edited = [
+        Damage(
+            kind="changed_event",
+            where=f"event {name}",
+            sentence="its account, epoch or moment of coming in is not that which took its id",
+        )
+        for name in changed
+    ]
     equation = Equation(name="events", left=(("event ids", ids),), right=(("events", events),))
-    return Verified(equations=(equation,), damage=(*lost, *added))
+    return Verified(equations=(equation,), damage=(*lost, *added, *edited))
 
 
 def state_of(

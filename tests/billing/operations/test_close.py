@@ -347,6 +347,8 @@ def test_a_close_says_who_did_it(store: Store, tmp_path: Path) -> None:
         ({"month": "2026-13"}, "2026-13"),
         ({"accounts": ("nobody",)}, "account nobody: has no agreement; check its name"),
         ({"series": " "}, "is not the name of a number series"),
+        ({"series": "../INV"}, "is not the name of a number series"),
+        ({"series": "A\nB"}, "is not the name of a number series"),
         ({"now_at": START_AT - 1}, "but usage was sealed at 2026-09-01T00:00:00Z; set the clock"),
     ],
 )

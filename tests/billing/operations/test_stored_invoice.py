@@ -68,3 +68,19 @@ def test_the_files_of_a_month_are_written_once(store: Store, tmp_path: Path) -> 
     with pytest.raises(DocumentError, match="exists with another content"):
         write_invoices(store, month="2026-10", folder=folder, dry_run=False)
     assert write_invoices(store, month="2026-11", folder=folder, dry_run=False) == ()
+
+
+def test_issuers_that_share_numbers_are_written_one_by_one(store: Store, tmp_path: Path) -> None:
+    publish(store, PLAIN)
+    for account, issuer in (("a", "One"), ("b", "Two")):
+        accept(store, tmp_path, account=account, fields={"issuer": {"name": issuer}})
+    units = {"input_tokens": M}
+    deliver(store, tmp_path, [event(i, units, account=a) for i, a in enumerate("ab")])
+    closed(store)
+    with pytest.raises(DocumentError, match=r"several issuers have invoices .* \(One, Two\)"):
+        write_invoices(store, month="2026-10", folder=tmp_path / "out", dry_run=True)
+    for issuer, account in (("One", "a"), ("Two", "b")):
+        (written,) = write_invoices(
+            store, month="2026-10", folder=tmp_path / issuer, issuer=issuer, dry_run=False
+        )
+        assert (written.number, written.account) == ("INV-2026-000001", account)

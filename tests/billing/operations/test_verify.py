@@ -15,7 +15,7 @@ import pytest
 from billing.operations.stored_invoice import show_stored
 from billing.operations.verify import VerifyReport, verify
 from billing.store.store import Store, open_store
-from pricing_rules.document import DocumentError
+from pricing_rules.document import DocumentError, bytes_digest
 from tests.billing.operations.made_store import (
     IN_DECEMBER_AT,
     IN_NOVEMBER_AT,
@@ -84,6 +84,7 @@ def test_a_store_adds_up_with_its_numbers(billed: Path) -> None:
     # a: 16M + 3M late + 1M in November; b: 5M.
     assert found["lines"] == "lines 25,000,000 = totals 25,000,000"
     assert found["documents"] == "digests 3 = invoices 3"
+    assert found["audit"] == "invoices finalized 3 = invoices 3"
     assert found["numbers of INV, Example Tokens"] == "invoices 3 = numbers taken 3"
 
 
@@ -124,6 +125,15 @@ Plant = Callable[[sqlite3.Connection], object]
 
 def _sql(*statements: str) -> Plant:
     return lambda connection: [connection.execute(one) for one in statements]
+
+
+def _payer_renamed(connection: sqlite3.Connection) -> None:
+    (document,) = connection.execute("SELECT document FROM invoices WHERE number = 1").fetchone()
+    edited = document.replace("a Inc.", "b Inc.")
+    connection.execute(
+        "UPDATE invoices SET document = ?, digest = ? WHERE number = 1",
+        (edited, bytes_digest(edited.encode())),
+    )
 
 
 DAMAGES: dict[str, tuple[Plant, str, str]] = {
@@ -210,6 +220,37 @@ DAMAGES: dict[str, tuple[Plant, str, str]] = {
         _sql("UPDATE usage_totals SET segment_start_at = 5 WHERE account = 'b'"),
         "total",
         "account b, epoch 1, segment from 1970-01-01T00:00:00.000005Z, m in standard",
+    ),
+    "an event of another account": (
+        _sql("UPDATE event_ids SET account = 'a' WHERE id = 'e2'"),
+        "changed_event",
+        "event gw/e2",
+    ),
+    "a version of the grid that is gone": (
+        _sql("DELETE FROM grid_versions WHERE version = 2"),
+        "total",
+        "account b",
+    ),
+    "totals of which nothing says how they were cut": (
+        _sql("DELETE FROM account_grids WHERE account = 'b'"),
+        "total",
+        "account b",
+    ),
+    "the last invoice removed without a trace in numbers or ledger": (
+        _sql(
+            "DELETE FROM ledger_entries WHERE transaction_id LIKE '%000003'",
+            "DELETE FROM ledger_transactions WHERE number = 3",
+            "DELETE FROM invoice_lines WHERE number = 3",
+            "DELETE FROM invoices WHERE number = 3",
+            "UPDATE number_series SET next_number = 3",
+        ),
+        "audit",
+        "invoice INV-2026-000003",
+    ),
+    "an edited document with a digest to match": (
+        _payer_renamed,
+        "audit",
+        "invoice INV-2026-000001",
     ),
     "a changed price book": (
         _sql("""UPDATE price_books SET document = replace(document, '"0.90"', '"0.91"')"""),

@@ -92,6 +92,8 @@ def test_a_rate_that_cannot_be_meant_is_refused_with_its_path(rate: Json, senten
     assert refused(with_rate(rate)) == f"book.json rate_cards[0].rates[0]{sentence}"
 
 
+FLAT_FIVE = {"id": "flat", "kind": "graduated", "bands": [{"rate": "1", "flat": "5"}]}
+FLAT_SEVEN = {**FLAT_FIVE, "bands": [{"rate": "1", "flat": "7"}]}
 WINDOW = {"zone": "UTC", "start_time": "01:00", "end_time": "04:00"}
 
 
@@ -150,8 +152,22 @@ WINDOW = {"zone": "UTC", "start_time": "01:00", "end_time": "04:00"}
                     )
                 ]
             },
-            "the ladder in stands twice with other bounds or settings; one id is one position, so "
-            "give the second another id",
+            "the ladder in stands twice with other bounds, flats or settings; one id is one "
+            "position, so give the second another id",
+        ),
+        (
+            {
+                "rate_cards": [
+                    card_json(
+                        [
+                            {"unit": "input_tokens", "ladder": FLAT_FIVE},
+                            {"unit": "output_tokens", "ladder": FLAT_SEVEN},
+                        ]
+                    )
+                ]
+            },
+            "the ladder flat stands twice with other bounds, flats or settings; one id is one "
+            "position, so give the second another id",
         ),
         (
             {

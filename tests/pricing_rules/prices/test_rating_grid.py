@@ -6,6 +6,7 @@ Invariant: totals are refused exactly where rating them would charge two rates' 
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
@@ -72,3 +73,19 @@ def test_totals_that_lack_a_threshold_or_a_dimension_are_refused(lacking: str) -
     with pytest.raises(DocumentError) as refused:
         rate_totals([], books=in_force(CONDITIONAL), grid=grid)
     assert str(refused.value) == STALE
+
+
+def test_cells_that_meet_one_band_of_a_ladder_are_one_part_of_the_charge() -> None:
+    # Regions and cancelled requests are cells of their own, the ladder counts them together:
+    # 4M + 4M + 2M of the third cell at 2, then 2M of it and 4M at 1: 10 * 2 + 6 * 1.
+    grid = grid_for(in_force(BEFORE), period=None)
+    parts = [
+        total({"input_tokens": 4 * MTOK}, grid=grid, region=region, outcome=outcome)
+        for region, outcome in (("eu", "completed"), ("eu", "cancelled"), ("us", "completed"))
+    ]
+    parts.append(total({"input_tokens": 4 * MTOK}, grid=grid))
+    (charge,) = rate_totals(parts, books=in_force(BEFORE), grid=grid).charges
+    assert [(b.quantity, str(b.rate), b.amount) for b in charge.bands] == [
+        (10 * MTOK, "2", Fraction(20)),
+        (6 * MTOK, "1", Fraction(6)),
+    ]

@@ -16,9 +16,11 @@ from billing.domain.invoice.invoice import Invoice
 from billing.domain.ledger.ledger import LedgerEntry, invoice_postings
 from billing.domain.verification.equations import Verified
 from billing.domain.verification.invoices import (
+    AuditedClose,
     InvoiceRow,
     LineRow,
     ReadInvoices,
+    audited_as_recorded,
     billed_quantities,
     covers_in_order,
     documents_as_recorded,
@@ -344,3 +346,21 @@ def test_the_order_of_entries_is_no_damage() -> None:
     (first,) = posted([FIRST])
     turned = replace(first, entries=tuple(reversed(first.entries)))
     assert ledger_equals_invoices([turned], invoices=[FIRST]).holds
+
+
+def test_an_invoice_is_the_one_whose_finalizing_was_recorded() -> None:
+    rows = [row(one) for one in INVOICES]
+    closes = [AuditedClose(account=one.account, number=one.name, digest=one.digest) for one in rows]
+    found = audited_as_recorded(closes, rows=rows)
+    assert found.holds
+    assert [one.text() for one in found.equations] == ["invoices finalized 2 = invoices 2"]
+    # The last one is gone, and left no gap.
+    (lost,) = audited_as_recorded(closes, rows=rows[:1]).damage
+    assert (lost.kind, lost.where) == ("audit", f"invoice {SECOND.number}")
+    assert lost.sentence.endswith("and is not there")
+    # Another document with its own digest is in the place of the first.
+    edited = [replace(rows[0], digest="sha256:0"), rows[1]]
+    assert [one.sentence for one in audited_as_recorded(closes, rows=edited).damage] == [
+        f"was finalized with the digest {rows[0].digest}, and is not there",
+        "has the digest sha256:0, and nobody recorded that it was finalized",
+    ]

@@ -144,9 +144,10 @@ def test_events_that_no_delivery_brought_or_that_are_gone_are_counted(events: in
 
 def test_every_event_has_its_id_and_every_id_its_event() -> None:
     assert events_have_ids(ids=3, events=3, missing=[], extra=[]).holds
-    found = events_have_ids(ids=3, events=3, missing=["gw/1"], extra=["gw/9"])
+    found = events_have_ids(ids=3, events=3, missing=["gw/1"], extra=["gw/9"], changed=["gw/2"])
     assert [(damage.kind, damage.where) for damage in found.damage] == [
         ("missing_event", "event gw/1"), ("extra_event", "event gw/9"),
+        ("changed_event", "event gw/2"),
     ]  # fmt: skip
     assert not found.holds  # although there are as many of the one as of the other
     assert texts(events_have_ids(ids=3, events=2, missing=["gw/1"], extra=[])) == [
