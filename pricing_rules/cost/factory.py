@@ -79,7 +79,7 @@ class Power(Document):
 class Rented(Document):
     """An accelerator at an all-in price: power, colocation and staff of the landlord are inside."""
 
-    all_in_usd_per_hour: Figure
+    all_in_usd_per_hour: PositiveFigure
 
 
 class Depreciation(Document):

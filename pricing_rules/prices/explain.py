@@ -16,9 +16,12 @@ from pricing_rules.prices.provenance import (
     CardCost,
     HardwareCost,
     MeasuredShape,
+    RuleStep,
     UnitFloor,
     WeightedPoint,
 )
+
+_NONE: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,7 @@ def explain_unit(book: PriceBook, *, model: str, service_tier: str, unit: str) -
         kind="price book",
         sentence=f"{book.series} number {book.number} in {book.currency}, {book.digest}",
         rests_on=(
-            *(_ruled(entry, card=card) for entry in entries),
+            *(_ruled(book, card=card, entry=entry) for entry in entries),
             _floor(book, card=card, unit=unit),
         ),
     )
@@ -69,12 +72,16 @@ def explain_unit(book: PriceBook, *, model: str, service_tier: str, unit: str) -
 
 def explain_rate(book: PriceBook, *, card: RateCard, entry: RateEntry) -> Step:
     """The walk of one rate: its rules, then its floor, then what the floor was measured from."""
-    ruled = _ruled(entry, card=card)
+    ruled = _ruled(book, card=card, entry=entry)
     floor = _floor(book, card=card, unit=entry.unit)
     return Step(kind=ruled.kind, sentence=ruled.sentence, rests_on=(*ruled.rests_on, floor))
 
 
-def _ruled(entry: RateEntry, *, card: RateCard) -> Step:
+def _ruled(
+    book: PriceBook, *, card: RateCard, entry: RateEntry, seen: frozenset[tuple[str, str]] = _NONE
+) -> Step:
+    """A rate and its rules. ``seen``: the rates above it in the walk, which are not walked again."""
+    seen = seen | {(card.service_tier, entry.unit)}
     condition = f" when {entry.when.text()}" if entry.when.text() else ""
     sentence = f"{card.model}, {card.service_tier}, {entry.unit}{condition}: {rate_text(entry)}"
     rules = tuple(
@@ -83,10 +90,33 @@ def _ruled(entry: RateEntry, *, card: RateCard) -> Step:
             sentence=f"{step.rule}: {step.action}: "
             f"{'none' if step.before is None else plain(step.before)} -> {plain(step.after)} "
             f"({step.why})",
+            rests_on=tuple(_related(book, card=card, entry=entry, step=step, seen=seen)),
         )
         for step in entry.steps
     )
     return Step(kind="rate", sentence=sentence, rests_on=rules)
+
+
+def _related(
+    book: PriceBook,
+    *,
+    card: RateCard,
+    entry: RateEntry,
+    step: RuleStep,
+    seen: frozenset[tuple[str, str]],
+) -> Iterable[Step]:
+    """The walk of the rate that a rule took a part of, with its own floor."""
+    service_tier, unit = step.related_service_tier, step.related_unit
+    if service_tier is None or unit is None or (service_tier, unit) in seen:
+        return
+    other = book.card(model=card.model, service_tier=service_tier)
+    found = [one for one in other.rates if one.unit == unit] if other else []
+    if other is None or not found:
+        return
+    alike = next((one for one in found if one.when == entry.when), found[0])
+    ruled = _ruled(book, card=other, entry=alike, seen=seen)
+    floor = _floor(book, card=other, unit=unit)
+    yield Step(kind="related rate", sentence=ruled.sentence, rests_on=(*ruled.rests_on, floor))
 
 
 def rate_text(entry: RateEntry) -> str:

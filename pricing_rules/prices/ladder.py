@@ -76,8 +76,8 @@ class Ladder(Document):
 
     - ``bounds`` "inclusive": a quantity equal to ``up_to`` still lies in the band; "exclusive":
       in the next.
-    - ``flat_at_zero`` false: no usage, no flat amount; true: the first band's flat is due without
-      usage.
+    - ``flat_at_zero`` false: no quantity, no flat amount; true: the first band's flat is due
+      without usage.
     - ``past_last_band`` "refuse": usage beyond a bounded last band is unpriced; "extend": it
       takes that band.
     - ``whole_packages`` false; true for volume ladders that sell whole packages (package ladders

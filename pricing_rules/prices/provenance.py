@@ -153,13 +153,18 @@ class CardCost(Document):
 
 
 class RuleStep(Document):
-    """One rule that touched a rate: before, after and why."""
+    """One rule that touched a rate: before, after and why.
+
+    Where it took a part of another rate of the model, the ``related_`` fields say of which.
+    """
 
     rule: Name
     action: Text
     before: RateText | None = None
     after: RateText
     why: Text
+    related_service_tier: Name | None = None
+    related_unit: Name | None = None
 
 
 class InputDocument(Document):

@@ -164,7 +164,7 @@ class CompiledCard:
                 raise QuoteError(past_end_reason(self.book, ladder=segment.ladder))
             found = segment.rungs.between(start, end=position, total=total)
             amount += sum((part.amount for part in found), Fraction(0))
-        return amount
+        return amount if position else segments[0].rungs.cost(position)
 
     def _planned(self, names: tuple[str, ...]) -> _Plan:
         try:
@@ -212,15 +212,20 @@ class CompiledCard:
             pairs=tuple(pairs),
             rows=tuple(rows),
             refusals=tuple(refusals),
-            ladders=self._segments(priced),
+            ladders=self._segments(priced, none=(0,) * len(names)),
         )
 
-    def _segments(self, priced: Mapping[str, tuple[int, ...]]) -> tuple[tuple[_Segment, ...], ...]:
-        # Units that share a ladder pass through it in the order in which rating walks one cell.
+    def _segments(
+        self, priced: Mapping[str, tuple[int, ...]], *, none: tuple[int, ...]
+    ) -> tuple[tuple[_Segment, ...], ...]:
+        # Units that share a ladder pass through it in the order in which rating walks one cell. A
+        # ladder whose flat amount is due without usage is passed through with nothing.
+        at_zero = {unit for unit, (ladder, _) in self.ladders.items() if ladder.flat_at_zero}
         found: dict[str, list[_Segment]] = {}
-        for unit in sorted({*priced, REQUESTS} & self.ladders.keys()):
+        for unit in sorted(({*priced, REQUESTS} & self.ladders.keys()) | at_zero):
             ladder, rungs = self.ladders[unit]
-            segment = _Segment(unit=unit, ladder=ladder, rungs=rungs, row=priced.get(unit))
+            row = None if unit == REQUESTS else priced.get(unit, none)
+            segment = _Segment(unit=unit, ladder=ladder, rungs=rungs, row=row)
             found.setdefault(ladder.id, []).append(segment)
         return tuple(tuple(segments) for segments in found.values())
 

@@ -7,7 +7,7 @@ reason, and the same totals give the same charges in whatever order they come.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -150,6 +150,8 @@ def rate_totals(totals: Iterable[UsageTotal], *, books: BooksInForce, grid: Grid
                 found[1] += total.events
             else:
                 ledger.add(cell, book=book, entry=rates[unit], count=count)
+        if book is not None:
+            ledger.touch(cell, book=book, rates=rates)
         if book is not None and REQUESTS in rates:
             ledger.add(cell, book=book, entry=rates[REQUESTS], count=total.events)
     charges, beyond = ledger.charges()
@@ -253,7 +255,17 @@ class _Positions:
     def __init__(self) -> None:
         self._plain: dict[tuple[str, str, str, str], dict[tuple[int, str, Decimal, int], int]] = {}
         self._ladders: dict[tuple[str, str], list[_Segment]] = {}
+        self._untouched: dict[tuple[str, str], _Segment] = {}
         self._rungs: dict[int, Rungs] = {}
+
+    def touch(self, cell: Cell, *, book: PriceBook, rates: Mapping[str, RateEntry]) -> None:
+        """Note the ladders whose flat amount is due without any quantity: the account used the
+        card that they stand on.
+        """
+        for _, entry in sorted(rates.items()):
+            if entry.ladder is not None and entry.ladder.flat_at_zero:
+                segment = self._segment(cell, book=book, entry=entry, ladder=entry.ladder, count=0)
+                self._untouched.setdefault((cell.account, entry.ladder.id), segment)
 
     def add(self, cell: Cell, *, book: PriceBook, entry: RateEntry, count: int) -> None:
         if entry.ladder is None:
@@ -264,14 +276,16 @@ class _Positions:
             parts = self._plain.setdefault(key, {})
             parts[part] = parts.get(part, 0) + count
             return
+        segment = self._segment(cell, book=book, entry=entry, ladder=entry.ladder, count=count)
+        self._ladders.setdefault((cell.account, entry.ladder.id), []).append(segment)
+
+    def _segment(
+        self, cell: Cell, *, book: PriceBook, entry: RateEntry, ladder: Ladder, count: int
+    ) -> _Segment:
         rungs = self._rungs.get(id(entry))
         if rungs is None:
-            rungs = self._rungs[id(entry)] = entry.ladder.rungs(per=entry.per)
-        self._ladders.setdefault((cell.account, entry.ladder.id), []).append(
-            _Segment(
-                cell=cell, book=book, entry=entry, ladder=entry.ladder, rungs=rungs, count=count
-            )
-        )
+            rungs = self._rungs[id(entry)] = ladder.rungs(per=entry.per)
+        return _Segment(cell=cell, book=book, entry=entry, ladder=ladder, rungs=rungs, count=count)
 
     def charges(self) -> tuple[tuple[Charge, ...], list[Unpriced]]:
         bands: _Bands = defaultdict(dict)
@@ -290,6 +304,12 @@ class _Positions:
         beyond: list[Unpriced] = []
         for segments in self._ladders.values():
             _walk(segments, bands, beyond)
+        for position, segment in self._untouched.items():
+            if position not in self._ladders:
+                cell, unit = segment.cell, segment.entry.unit
+                due = segment.rungs.bands(Fraction(0))
+                place = (cell.account, cell.model, cell.service_tier, unit)
+                _add_bands(bands[place], segment=segment, found=due, scale=UNITS[unit].scale)
         charges = tuple(
             Charge(
                 account=key[0],

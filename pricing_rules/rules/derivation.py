@@ -194,10 +194,14 @@ def _band(rate: Decimal, *, up_to: Decimal | None) -> dict[str, JsonValue]:
 
 def _step(step: ChainStep) -> dict[str, JsonValue]:
     before = {} if step.before is None else {"before": decimal_text(step.before)}
+    related = {}
+    if step.related is not None:
+        related = {"related_service_tier": step.related[0], "related_unit": step.related[1]}
     return {
         "rule": step.rule,
         "action": step.action,
         **before,
         "after": decimal_text(step.after),
         "why": step.why,
+        **related,
     }

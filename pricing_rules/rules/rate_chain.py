@@ -39,13 +39,17 @@ Conditions = tuple[str | None, int, tuple[tuple[str, str], ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainStep:
-    """One rule that touched a rate. ``before`` is None for the first step only."""
+    """One rule that touched a rate. ``before`` is None for the first step only.
+
+    ``related``: the service tier and unit of the rate that it took a part of.
+    """
 
     rule: str
     action: str
     before: Decimal | None
     after: Decimal
     why: str
+    related: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +108,22 @@ class DerivedRate:
         """The lowest rate that some quantity can meet."""
         return min(band.rate for band in self.bands)
 
-    def moved(self, rule: str, *, action: str, exact: Fraction, why: str) -> DerivedRate:
+    def moved(
+        self,
+        rule: str,
+        *,
+        action: str,
+        exact: Fraction,
+        why: str,
+        related: tuple[str, str] | None = None,
+    ) -> DerivedRate:
         """The rate after one more step of its chain."""
         if exact < 0:
             raise DocumentError(f'policy rule "{rule}"', f"takes {self.about} below zero; mend it")
         after = chain_decimal(exact)
-        step = ChainStep(rule=rule, action=action, before=self.rate, after=after, why=why)
+        step = ChainStep(
+            rule=rule, action=action, before=self.rate, after=after, why=why, related=related
+        )
         return replace(self, rate=after, steps=(*self.steps, step))
 
 
@@ -192,6 +206,7 @@ def _moved(
 ) -> DerivedRate | None:
     then: Action = rule.then
     exact = Fraction(rate.rate)
+    related: tuple[str, str] | None = None
     match then:
         case ContextStep() | RegionRate() | DimensionRate():
             when = then.variant(rate.when)
@@ -206,6 +221,7 @@ def _moved(
                 unmet.append(UnmetRule(rule=rule.id, about=rate.about, sentence=sentence))
                 return None
             exact = Fraction(other.rate) * Fraction(then.factor)
+            related = (other.service_tier, other.unit)
         case LadderOfRates():
             if rate.ladder is not None:
                 raise DocumentError(
@@ -218,7 +234,7 @@ def _moved(
             exact = then.exact(exact, floor=Fraction(rate.floor))
         case _:
             exact = then.exact(exact, floor=Fraction(rate.floor))
-    return rate.moved(rule.id, action=then.text(), exact=exact, why=rule.why)
+    return rate.moved(rule.id, action=then.text(), exact=exact, why=rule.why, related=related)
 
 
 def _related(rate: DerivedRate, then: Relate) -> DerivedRate:

@@ -1,4 +1,4 @@
-"""What is published or accepted while a close runs: it has what was known when its epoch was sealed.
+"""What is published or accepted while a close runs: the close has what was known at its seal.
 
 Invariant: the moment is that between the seal and the first account.
 """

@@ -188,6 +188,7 @@ PRICE = '{value: "1.17", source: a price table, source_date: "2026-07-01"}'
         (', source_date: "2026-07-01"}\n  b200', "}\n  b200", "factory.yaml:8", "missing field"),
         ('value: "0.55"', 'value: "55"', "factory.yaml:29", "must be at most 1"),
         ('value: "0.55"', 'value: "0"', "factory.yaml:29", "must be above 0"),
+        ('{value: "1.17"', '{value: "0"', "factory.yaml:6", "must be above 0"),
         ('value: "1.3"', 'value: "0.99"', "factory.yaml:22", "a PUE is at least 1"),
         ("b200_sxm: 16", "b300_sxm: 16", "factory.yaml:1", "hardware does not list"),
         ("b200_sxm: 16", "b200_sxm: 0", "factory.yaml:26", "greater than 0"),
