@@ -39,9 +39,7 @@ def read_totals(path: Path, *, grid: Grid, period: Period | None) -> Totals:
     else rows that are no events have a verdict in the result.
     """
     totals = _totals(path, grid=grid, period=period)
-    if not totals.received:
-        raise DocumentError(path.name, "holds no row; give a file with at least one event")
-    if not totals.accepted:
+    if totals.received and not totals.accepted:
         raise DocumentError(
             path.name,
             f"holds no usage event: all {totals.received:,} rows are refused, the first because "

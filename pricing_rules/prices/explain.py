@@ -80,7 +80,7 @@ def explain_rate(book: PriceBook, *, card: RateCard, entry: RateEntry) -> Step:
 def _ruled(
     book: PriceBook, *, card: RateCard, entry: RateEntry, seen: frozenset[tuple[str, str]] = _NONE
 ) -> Step:
-    """A rate and its rules. ``seen``: the rates above it in the walk, which are not walked again."""
+    """A rate and its rules. ``seen``: the rates above it, which are not walked again."""
     seen = seen | {(card.service_tier, entry.unit)}
     condition = f" when {entry.when.text()}" if entry.when.text() else ""
     sentence = f"{card.model}, {card.service_tier}, {entry.unit}{condition}: {rate_text(entry)}"
