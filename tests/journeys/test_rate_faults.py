@@ -351,14 +351,10 @@ def test_twenty_refusals_are_named_on_stderr_and_json_names_all(tmp_path: Path) 
         ("u.csv", (COLUMNS + ",id").encode(), 'u.csv: the column "id" stands twice; keep one'),
         ("u.csv", (COLUMNS + ",input_token").encode(), 'did you mean "input_tokens"?'),
         ("u.csv", b"id,source,account,time,model", 'the column "service_tier" is missing; add it'),
-        (
-            "u.csv",
-            COLUMNS.encode() + b"\n",
-            "u.csv: holds no row; give a file with at least one event",
-        ),
         ("u.csv", COLUMNS.encode() + b"\nx\n", "u.csv: holds no usage event: all 1 rows are"),
         ("u.parquet", b"", "u.parquet: the file is empty"),
         ("u.parquet", b"PAR1 and no more", "u.parquet: this is not a whole Parquet file"),
+        ("u", b"x", 'is not known by its ending ""'),
         ("u.xlsx", b"x", 'is not known by its ending ".xlsx"; usage files end in .csv, .parquet,'),
     ],
 )
