@@ -15,6 +15,7 @@ import click
 from billing.cli.clock import now_at
 from billing.operations.close import DEFAULT_SERIES, close
 from billing.store.store import open_store
+from pricing_rules.document import DocumentError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,16 +29,21 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
     flags = parser.parse_args(arguments)
     try:
+        moment_at = now_at(flags.now)
+    except ValueError as error:
+        click.echo(f"close_period: --now: {error}", err=True)
+        return 2
+    try:
         with open_store(flags.store) as store:
             report = close(
                 store,
                 month=flags.period,
                 series=flags.series,
                 by=flags.by,
-                now_at=now_at(flags.now),
+                now_at=moment_at,
                 dry_run=flags.dry_run,
             )
-    except ValueError as error:  # a DocumentError is one, too
+    except DocumentError as error:
         click.echo(f"close_period: {error}", err=True)
         return 2
     for one in report.blocked:

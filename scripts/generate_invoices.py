@@ -15,6 +15,7 @@ import click
 
 from billing.operations.stored_invoice import write_invoices
 from billing.store.store import open_store
+from pricing_rules.document import DocumentError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
                 issuer=flags.issuer,
                 dry_run=flags.dry_run,
             )
-    except ValueError as error:  # a DocumentError is one, too
+    except DocumentError as error:
         click.echo(f"generate_invoices: {error}", err=True)
         return 2
     for one in written:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
@@ -177,6 +180,27 @@ def test_closing_the_month_once_more_invoices_nothing(in_demo: Path) -> None:
     )
     assert {one["state"] for one in ran.json["periods"]} == {"invoiced before"}
     assert tokenworks("verify", "--store", store).code == 0
+
+
+@pytest.mark.usefixtures("measured")
+def test_another_hash_seed_zone_and_locale_leave_the_same_bytes(tmp_path: Path) -> None:
+    # 60 requests a second apart; one of them comes late, so that there is a correction, too.
+    stamps = (f"2023-11-16 18:17:{second:02d}" for second in range(60))
+    trace = tmp_path / "trace-of-a-minute.csv"
+    trace.write_text(HEADER + "".join(f"{at},{9_000 + i},50\n" for i, at in enumerate(stamps)))
+    elsewhere = {"PYTHONHASHSEED": "12345", "TZ": "Asia/Kathmandu", "LC_ALL": "C"}
+    for folder, changed in (("here", {"PYTHONHASHSEED": "1"}), ("there", elsewhere)):
+        code = "from billing.cli.main import main; main()"
+        subprocess.run(
+            [sys.executable, "-c", code, "demo", "--usage", trace, "--out", tmp_path / folder],
+            env={**os.environ, **changed},
+            check=True,
+            capture_output=True,
+        )
+    names = {path.name for path in (tmp_path / "here").iterdir()}
+    assert sum(name.endswith(".pdf") for name in names) >= 5
+    for name in sorted(names - {"billing.db"}):
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
 
 
 @pytest.mark.parametrize(
