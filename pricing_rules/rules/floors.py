@@ -40,7 +40,8 @@ from pricing_rules.cost.unit_cost import (
     pool_unit_cost,
 )
 from pricing_rules.money import decimal_text
-from pricing_rules.rules.policy import PRECISION_BITS, ModelToPrice, Policy, Promise, ServiceTier
+from pricing_rules.rules.policy import Policy
+from pricing_rules.rules.service_tiers import PRECISION_BITS, ModelToPrice, Promise, ServiceTier
 
 FindingKind = Literal[
     "unreachable_promise",
