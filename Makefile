@@ -56,7 +56,8 @@ soak: $(INSTALLED) ## the property tests, with many random examples
 
 lock: $(INSTALLED) ## resolve the dependencies anew
 	$(UV) pip compile pyproject.toml -o $(LOCK) --upgrade --universal --python-version 3.11 \
-	  --extra dev --extra measurements --generate-hashes --no-annotate --no-header \
+	  --extra dev --extra market --extra measurements --extra postgresql \
+	  --generate-hashes --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --quiet
 
 clean: ## remove what was built, the environment too

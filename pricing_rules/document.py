@@ -35,13 +35,15 @@ Path = tuple[str | int, ...]
 class DocumentError(ValueError):
     """Bad input: one sentence that says where it is wrong and how to mend it.
 
-    ``where`` names the file with a line or path (``policy.yaml:12 rules[0].then``).
+    ``where`` names the file with a line or path (``policy.yaml:12 rules[0].then``); ``path`` is the
+    path alone, empty where the whole is wrong.
     """
 
-    def __init__(self, where: str, sentence: str) -> None:
+    def __init__(self, where: str, sentence: str, *, path: Path = ()) -> None:
         super().__init__(f"{where}: {sentence}" if where else sentence)
         self.where = where
         self.sentence = sentence
+        self.path = path
 
 
 def _plain_text(text: str) -> str:
@@ -177,9 +179,10 @@ def validate(model: type[D], value: JsonValue, *, name: str, lines: Mapping[Path
         return model.model_validate_json(json.dumps(value))
     except ValidationError as error:
         faults = [f for f in error.errors(include_url=False) if not _follows(f)]
-        where = _where(name, faults[0]["loc"], value, lines)
+        path = _path(faults[0]["loc"], value)
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise DocumentError(where, _sentence(faults[0]) + more) from None
+        sentence = _sentence(faults[0]) + more
+        raise DocumentError(_where(name, path, lines), sentence, path=path) from None
 
 
 def canonical_json(value: JsonValue) -> bytes:
@@ -218,6 +221,11 @@ def path_text(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else part)
     return text
+
+
+def json_pointer(path: Path) -> str:
+    """``("rate_cards", 0, "a/b")`` as ``/rate_cards/0/a~1b`` (RFC 6901); "" for the whole."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def _decode(data: bytes, *, name: str) -> str:
@@ -302,7 +310,7 @@ def _scalar(text: str, *, quoted: bool) -> JsonValue:
     return text
 
 
-def _where(name: str, loc: Path, value: JsonValue, lines: Mapping[Path, int]) -> str:
+def _path(loc: Path, value: JsonValue) -> Path:
     # Pydantic puts the tags of unions into the location; what is not a key of the value is left
     # out.
     path: Path = ()
@@ -315,6 +323,10 @@ def _where(name: str, loc: Path, value: JsonValue, lines: Mapping[Path, int]) ->
             path, at = (*path, part), at.get(part)
         elif isinstance(at, list) and isinstance(part, int) and part < len(at):
             path, at = (*path, part), at[part]
+    return path
+
+
+def _where(name: str, path: Path, lines: Mapping[Path, int]) -> str:
     line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), None)
     where = f"{name}:{line}" if line else name
     return f"{where} {path_text(path)}".strip()
@@ -339,5 +351,11 @@ def _sentence(fault: ErrorDetails) -> str:
     }
     if kind in fixed:
         return fixed[kind]
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        field = fault["ctx"]["discriminator"].strip("'")
+        if kind == "union_tag_not_found":
+            return f"missing field {field}; add it"
+        known = fault["ctx"]["expected_tags"].replace("'", "")
+        return f'no {field} is called "{fault["ctx"]["tag"]:.60}"; write one of {known}'
     message = fault["msg"].removeprefix("Value error, ")
     return message if kind == "value_error" else f"{message[:1].lower()}{message[1:]}, not {shown}"

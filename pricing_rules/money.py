@@ -19,7 +19,10 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from pricing_rules.document import DocumentError
 
-_RATE = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,24})?\Z")
+MAX_DIGITS, MAX_DECIMALS = 15, 24
+"""How many digits a rate may have before and after its point."""
+
+_RATE = re.compile(rf"(0|[1-9][0-9]{{0,{MAX_DIGITS - 1}}})(\.[0-9]{{1,{MAX_DECIMALS}}})?\Z")
 _AMOUNT = re.compile(r"-?(0|[1-9][0-9]{0,29})(\.[0-9]{1,40})?\Z")
 _EXACT = re.compile(r"-?(0|[1-9][0-9]{0,199})(\.[0-9]{1,199})?\Z")
 _RATIO = re.compile(r"-?[1-9][0-9]{0,199}/[1-9][0-9]{0,199}\Z")

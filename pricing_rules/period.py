@@ -1,7 +1,8 @@
 """Moments, half-open periods in UTC, and the anchor that billing periods are computed from.
 
 Invariant: a moment is an integer of microseconds since 1970-01-01T00:00Z, a period is ``[start,
-end)``, no text without an offset becomes a moment, and the periods of an anchor tile time.
+end)``, no text without an offset becomes a moment, and the periods of an anchor tile time, as do
+the days and the months of a zone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -28,6 +29,8 @@ _MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt](?!24)([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,12})?"
     r"([Zz]|[+-][0-9]{2}:[0-5][0-9])\Z"
 )
+_NO_ZONE = re.compile(r"(posix|right)/|(localtime|posixrules)\Z")
+"""What machines keep beside the zones of IANA: another zone on each, or one with leap seconds."""
 _MONTH = re.compile(r"(19[7-9][0-9]|2[01][0-9]{2})-(0[1-9]|1[0-2])\Z")
 
 
@@ -192,15 +195,54 @@ def parse_month(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class CalendarCut:
+    """The days, or the calendar months, of an IANA zone: each starts at its first local midnight.
+
+    ValueError for an unknown zone.
+    """
+
+    every: Literal["day", "month"]
+    zone: str
+
+    def __post_init__(self) -> None:
+        known_zone(self.zone)
+
+    def start_at(self, moment_at: int) -> int:
+        """When the day or month that holds a moment started."""
+        if self.every == "month":
+            return BillingAnchor(day=1, zone=self.zone).period_at(moment_at).start_at
+        zone = known_zone(self.zone)
+        today = date_at(moment_at, zone=zone)
+        # Where the clock is turned back over midnight, the day after has started before.
+        tomorrow_at = _midnight_at(today + timedelta(days=1), zone=zone)
+        return tomorrow_at if tomorrow_at <= moment_at else _midnight_at(today, zone=zone)
+
+    def boundaries(self, start_at: int, *, end_at: int) -> tuple[int, ...]:
+        """Every moment in ``[start_at, end_at)`` at which a day or month starts."""
+        if self.every == "month":
+            return BillingAnchor(day=1, zone=self.zone).boundaries(start_at, end_at=end_at)
+        zone = known_zone(self.zone)
+        first, last = date_at(start_at, zone=zone), date_at(end_at, zone=zone)
+        days = range((last - first).days + 2)
+        found = (_midnight_at(first + timedelta(days=n), zone=zone) for n in days)
+        return tuple(sorted({at for at in found if start_at <= at < end_at}))
+
+
 def _midnight_at(local_date: date, *, zone: ZoneInfo) -> int:
     """The first instant of a day in a zone: its first midnight, or what follows a skipped one."""
+    return local_instant_at(local_date, clock=time(0), zone=zone)
+
+
+def local_instant_at(local_date: date, *, clock: time, zone: ZoneInfo) -> int:
+    """The instant of a wall time in a zone: the first of two, or what follows a skipped one."""
     first, second = (
-        datetime.combine(local_date, time(0, fold=fold), tzinfo=zone) for fold in (0, 1)
+        datetime.combine(local_date, clock.replace(fold=fold), tzinfo=zone) for fold in (0, 1)
     )
     at = (first - _EPOCH) // timedelta(microseconds=1)
     if _local(at, zone=zone).replace(tzinfo=None) == first.replace(tzinfo=None):
         return at
-    # The zone skips this midnight: its clock jumps between the two readings of it, at a whole
+    # The zone skips this wall time: its clock jumps between the two readings of it, at a whole
     # second.
     before, after = (second - _EPOCH) // timedelta(seconds=1), at // MICROSECONDS
     jumped = _local(at, zone=zone).utcoffset()
@@ -213,6 +255,11 @@ def _midnight_at(local_date: date, *, zone: ZoneInfo) -> int:
     return after * MICROSECONDS
 
 
+def date_at(moment_at: int, *, zone: ZoneInfo) -> date:
+    """The day that the clock of a zone shows at a moment."""
+    return _local(moment_at, zone=zone).date()
+
+
 def _local(moment_at: int, *, zone: ZoneInfo) -> datetime:
     return (_EPOCH + timedelta(microseconds=moment_at)).astimezone(zone)
 
@@ -220,6 +267,8 @@ def _local(moment_at: int, *, zone: ZoneInfo) -> datetime:
 def known_zone(name: str) -> ZoneInfo:
     """The IANA zone of a name such as ``Asia/Tokyo``; ValueError where there is none."""
     try:
+        if _NO_ZONE.match(name):
+            raise ValueError(name)
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise ValueError(f'"{name:.40}" is not an IANA time zone such as Europe/Berlin') from None

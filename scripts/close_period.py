@@ -21,7 +21,9 @@ from pricing_rules.document import DocumentError
 def main(arguments: Sequence[str]) -> int:
     """Run the job with these arguments and give its exit code."""
     parser = argparse.ArgumentParser(description="Invoice the billing periods of a month.")
-    parser.add_argument("--store", required=True, help="a SQLite file, or sqlite:///PATH")
+    parser.add_argument(
+        "--store", required=True, help="a SQLite file, or postgresql://USER@HOST/DATABASE"
+    )
     parser.add_argument("--period", required=True, help="the month, such as 2026-10")
     parser.add_argument("--by", required=True, help="who runs it, for the audit")
     parser.add_argument("--series", default=DEFAULT_SERIES, help="the number series")

@@ -21,7 +21,9 @@ from pricing_rules.document import DocumentError
 def main(arguments: Sequence[str]) -> int:
     """Run the job with these arguments and give its exit code."""
     parser = argparse.ArgumentParser(description="Write the invoices of a month as PDF and JSON.")
-    parser.add_argument("--store", required=True, help="a SQLite file, or sqlite:///PATH")
+    parser.add_argument(
+        "--store", required=True, help="a SQLite file, or postgresql://USER@HOST/DATABASE"
+    )
     parser.add_argument("--period", required=True, help="the month, such as 2026-10")
     parser.add_argument("--out", required=True, type=Path, help="the folder; made if new")
     parser.add_argument("--issuer", help="only those of this issuer, where there are several")

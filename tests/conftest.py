@@ -1,4 +1,4 @@
-"""What all tests share: Hypothesis profiles and the folder of shared data.
+"""What all tests share: Hypothesis profiles, the folder of shared data, and a PostgreSQL server.
 
 Invariant: without a profile asked for, a run draws the same examples on every machine. A test that
 sets its own ``max_examples`` keeps it in every profile, ``soak`` too, so set it only where needed.
@@ -7,10 +7,15 @@ sets its own ``max_examples`` keeps it in every profile, ``soak`` too, so set it
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.billing.store.postgresql_server import Server
 
 # No deadline and no complaint of slowness: times are measured in `make bench`, never asserted.
 settings.register_profile(
@@ -37,3 +42,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared/data is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The PostgreSQL server of this process, which starts with the first test that asks for it."""
+    # Imported now: what is imported at the start is not counted as covered.
+    from tests.billing.store.postgresql_server import running
+
+    with running() as started:
+        yield started

@@ -13,7 +13,7 @@ from billing.cli.clock import now_option
 from billing.cli.output import format_option, print_rows, say
 from billing.cli.stored import by_option, opened, progress, store_option
 from billing.operations.grid import rebuild, show_grid
-from pricing_rules.document import JsonValue
+from pricing_rules.document import JsonValue, dump
 from pricing_rules.period import moment_text
 
 CUT_COLUMNS = ("kind", "cut")
@@ -41,6 +41,8 @@ def show(*, store: str, shape: str) -> None:
         "instant": instants,
         "request tokens": grid.thresholds_tokens,
         "dimension": grid.dimensions,
+        "window": [f"{one.name}: {one.window.text()}" for one in grid.windows],
+        "start of each": [f"{cut.every} of {cut.zone}" for cut in grid.calendar_cuts],
     }
     rows = [{"kind": kind, "cut": cut} for kind, found in cuts.items() for cut in found]
     document: JsonValue = {
@@ -50,6 +52,10 @@ def show(*, store: str, shape: str) -> None:
         "instants": list(instants),
         "thresholds_tokens": list(grid.thresholds_tokens),
         "dimensions": list(grid.dimensions),
+        "windows": [
+            {"key": one.key, "name": one.name, "window": dump(one.window)} for one in grid.windows
+        ],
+        "calendar_cuts": [{"every": cut.every, "zone": cut.zone} for cut in grid.calendar_cuts],
         "stale_accounts": list(state.stale),
     }
     print_rows(rows, columns=CUT_COLUMNS, shape=shape, document=document, title="Grid")

@@ -6,8 +6,6 @@ not, each named; 2 that nothing was stored. Run again, it goes on where it was s
 
 from __future__ import annotations
 
-import gc
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,17 +15,13 @@ from typing import Literal
 import click
 
 from billing.cli.clock import now_option
+from billing.cli.garbage import rare_collections
 from billing.cli.output import format_option, print_refused, print_rows, printable, say
 from billing.cli.stored import by_option, opened, store_option
-from billing.engines.event_checks import check_name
-from billing.intake.assignment import Assignment, Weighted
+from billing.cli.trace import described_trace, trace_options
 from billing.operations.ingest import BATCH_ROWS, IngestReport, ingest
-from billing.operations.usage_file import Trace
 from billing.store.store import StoreError
 from pricing_rules.document import DocumentError
-from pricing_rules.period import parse_moment
-
-_WEIGHT = re.compile("[1-9][0-9]{0,8}")
 
 COLUMNS = (
     "file",
@@ -53,17 +47,7 @@ COLUMNS = (
     show_default=True,
     help="Rows of one transaction; keep it when a file that was stopped is run again.",
 )
-@click.option(
-    "--trace",
-    type=click.Choice(["azure", "mooncake"]),
-    help="The files are a public trace, which names nobody: say who sent it, below.",
-)
-@click.option("--starting-at", metavar="MOMENT", help="When the first request of a trace happens.")
-@click.option("--account", "accounts", multiple=True, metavar="NAME=WEIGHT", help="Repeatable.")
-@click.option("--model", "models", multiple=True, metavar="NAME=WEIGHT", help="Repeatable.")
-@click.option(
-    "--service-tier", "service_tiers", multiple=True, metavar="NAME=WEIGHT", help="Repeatable."
-)
+@trace_options
 @by_option
 @now_option
 @format_option
@@ -91,7 +75,7 @@ def command(
 
     Example: tokenworks ingest october.parquet late.jsonl --store billing.db --by dana
     """
-    assigned = _trace(
+    assigned = described_trace(
         trace,
         starting_at=starting_at,
         accounts=accounts,
@@ -131,21 +115,6 @@ def command(
     refused = any(report.refusals for report in reports)
     nothing = bool(failed) and not reports and not rows_done
     ctx.exit(2 if nothing else 1 if failed or refused else 0)
-
-
-@contextmanager
-def rare_collections() -> Iterator[None]:
-    """Let Python look for garbage rarely inside: a batch makes many records and no cycles, and
-    looking through them all costs a quarter of the time.
-    """
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(100_000, 10, 10)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 def _print(reports: Sequence[IngestReport], *, failed: Sequence[str], shape: str) -> None:
@@ -189,55 +158,3 @@ def _rows_shown(name: str) -> Iterator[Callable[[int], None]]:
             status.update(f"{name}: {rows:,} rows")
 
         yield show
-
-
-def _trace(
-    kind: Literal["azure", "mooncake"] | None,
-    *,
-    starting_at: str | None,
-    accounts: Sequence[str],
-    models: Sequence[str],
-    service_tiers: Sequence[str],
-) -> Trace | None:
-    """The trace that the options describe; each of them is needed for one, and for nothing else."""
-    given = {
-        "--starting-at": starting_at,
-        "--account": accounts,
-        "--model": models,
-        "--service-tier": service_tiers,
-    }
-    if kind is None:
-        unused = [flag for flag, value in given.items() if value]
-        if unused:
-            raise DocumentError(unused[0], "is for a trace; give --trace, or leave it out")
-        return None
-    missing = [flag for flag, value in given.items() if not value]
-    if missing or starting_at is None:
-        raise DocumentError(missing[0], f"is missing; a trace of {kind} needs it")
-    try:
-        moment_at = parse_moment(starting_at)
-    except ValueError as error:
-        raise DocumentError("--starting-at", str(error)) from None
-    assignment = Assignment(
-        accounts=_weighted(accounts, flag="--account"),
-        models=_weighted(models, flag="--model"),
-        service_tiers=_weighted(service_tiers, flag="--service-tier"),
-    )
-    return Trace(kind=kind, starting_at=moment_at, assignment=assignment)
-
-
-def _weighted(texts: Sequence[str], *, flag: str) -> Weighted:
-    found = []
-    for text in texts:
-        name, equals, weight = text.rpartition("=")
-        if (
-            not equals
-            or not name
-            or not weight.isascii()
-            or not weight.isdigit()
-            or not int(weight)
-        ):
-            raise DocumentError(flag, f'must be NAME=WEIGHT such as acme=3, not "{text:.60}"')
-        check_name(name, where=flag)
-        found.append((name, int(weight)))
-    return tuple(found)

@@ -16,12 +16,20 @@ import click
 from billing.cli.output import printable
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "measure": ("billing.cli.measure", "Import benchmarks of hardware; read telemetry."),
     "price": ("billing.cli.price", "Derive, publish and explain price books."),
     "rate": ("billing.cli.rate", "Rate a usage file under price books."),
     "quote": ("billing.cli.quote", "Price single requests under a price book."),
+    "usage": ("billing.cli.usage", "What was served: the usage mix."),
+    "backtest": ("billing.cli.backtest", "Run past usage under a new price book and an old one."),
+    "pricing": ("billing.cli.pricing", "Review a week: rates, margins, pools, and why."),
+    "efficiency": ("billing.cli.efficiency", "Report what a factory made of its accelerators."),
+    "capacity": ("billing.cli.capacity", "Plan what a site of fixed power should serve."),
     "invoice": ("billing.cli.invoice", "Preview, list, show, explain and print invoices."),
     "db": ("billing.cli.db", "Make or upgrade a store."),
     "ingest": ("billing.cli.ingest", "Store the events of usage files."),
+    "serve": ("billing.cli.serve", "Take usage events in over HTTP, and answer about usage."),
+    "key": ("billing.cli.key", "Make, list and revoke API keys of the service."),
     "agreement": ("billing.cli.agreement", "Accept agreements."),
     "seal": ("billing.cli.seal", "Seal the current epoch."),
     "close": ("billing.cli.close", "Invoice the usage of a month."),

@@ -10,6 +10,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import click
@@ -52,7 +53,7 @@ def print_csv(rows: Iterable[Mapping[str, object]], *, columns: Sequence[str]) -
 def print_table(
     rows: Iterable[Mapping[str, object]], *, columns: Sequence[str], title: str = ""
 ) -> None:
-    """Rows as a table for a terminal; numbers to the right."""
+    """Rows as a table for a terminal; numbers to the right, and nothing is cut off."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -61,7 +62,9 @@ def print_table(
     listed = list(rows)
     for column in columns:
         numeric = all(_is_numeric(row.get(column, "")) for row in listed)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+        table.add_column(
+            column.replace("_", " "), justify="right" if numeric else "left", overflow="fold"
+        )
     for row in listed:
         table.add_row(*(Text(_shown(row.get(column, ""))) for column in columns))
     console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160)
@@ -104,6 +107,12 @@ def printable(sentence: str) -> str:
     )
 
 
+def readable(value: Decimal) -> str:
+    """A figure for a table: 6 significant digits, or all before the point; thousands set apart."""
+    digits = value if value == value.to_integral_value() else Decimal(f"{value:.6g}").normalize()
+    return f"{value:,.0f}" if abs(value) >= 100_000 else f"{digits:,f}"
+
+
 def say(sentence: str) -> None:
     """A sentence for the person at the terminal, on stderr."""
     click.echo(sentence, err=True)
@@ -121,6 +130,9 @@ def _is_numeric(value: object) -> bool:
 
 
 def _cell(value: object) -> str:
+    """A cell of CSV; what is true or false is written as JSON and tables write it."""
     text = "" if value is None else str(value)
+    if isinstance(value, bool):
+        return text.lower()
     risky = text.startswith(_FORMULA) and not _is_numeric(text)
     return f"'{text}" if risky else text

@@ -12,6 +12,11 @@ import click
 
 from billing.cli.clock import now_option
 from billing.cli.output import format_option, print_rows, say
+from billing.cli.price_interchange import export_prices, import_prices
+from billing.cli.price_market import compare, market
+from billing.cli.price_rederive import rederive
+from billing.cli.price_review import check, diff, markets_option, mixes_option
+from billing.cli.price_task import task
 from billing.cli.stored import by_option, floor_override, moment_option, opened, store_option
 from billing.cli.walk import print_walk
 from billing.operations.files import write_once
@@ -39,6 +44,16 @@ def command() -> None:
     """Derive, publish and explain price books."""
 
 
+command.add_command(check)
+command.add_command(diff)
+command.add_command(task)
+command.add_command(import_prices)
+command.add_command(export_prices)
+command.add_command(compare)
+command.add_command(market)
+command.add_command(rederive)
+
+
 def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
@@ -53,12 +68,19 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> in
 @click.option("--policy", type=click.Path(path_type=Path), required=True, help="policy.yaml")
 @click.option(
     "--measurements",
+    multiple=True,
     required=True,
-    help="A silicon_sample.csv, or 'aiconfigurator' for the one of the installed package.",
+    help="A measurement file, a silicon_sample.csv, or 'aiconfigurator' for the one of the "
+    "installed package; repeatable.",
 )
 @click.option("--number", type=click.IntRange(min=1), required=True, help="Number in its series.")
 @click.option(
     "--effective-from", callback=_moment, required=True, help="RFC 3339 moment with an offset."
+)
+@mixes_option
+@markets_option
+@click.option(
+    "--previous", type=click.Path(path_type=Path), help="The book before, for guard rails."
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The candidate book.")
 @format_option
@@ -66,9 +88,12 @@ def derive(
     *,
     factory: Path,
     policy: Path,
-    measurements: str,
+    measurements: tuple[str, ...],
     number: int,
     effective_from: int,
+    mixes: tuple[Path, ...],
+    markets: tuple[Path, ...],
+    previous: Path | None,
     out: Path,
     shape: str,
 ) -> None:
@@ -84,6 +109,9 @@ def derive(
         measurements=measurements,
         number=number,
         effective_from=effective_from,
+        mixes=mixes,
+        markets=markets,
+        previous=read_book(previous) if previous else None,
     )
     write_candidate(book, path=out)
     _print_book(book, shape=shape)
@@ -94,6 +122,7 @@ def derive(
 @click.argument("candidate", type=click.Path(path_type=Path))
 @click.option("--published-at", callback=_moment, required=True, help="RFC 3339 moment.")
 @click.option("--by", required=True, help="Who signs the findings off.")
+@click.option("--author", help="Who derived the candidate, where another person must sign.")
 @click.option(
     "--sign-off",
     "sign_offs",
@@ -120,6 +149,7 @@ def publish(
     candidate: Path,
     published_at: int,
     by: str,
+    author: str | None,
     sign_offs: Sequence[str],
     override_ends_at: int | None,
     previous: Path | None,
@@ -154,6 +184,7 @@ def publish(
         patterns=patterns,
         previous=before,
         supersedes=supersedes,
+        author=author,
     )
     if store is not None:
         accepted = floor_override(override, ends_at=override_ends_at if override else None, by=by)
@@ -227,7 +258,7 @@ def _store(
     for under in stored.under_floor:
         say(f"finding: {under.sentence()}")
     said = "stored" if stored.new else "was stored before"
-    say(f"{book.series} number {book.number} {said} in {store}")
+    say(f"{book.series} number {book.number} {said} in {found.where}")
 
 
 def _print_book(book: PriceBook, *, shape: str) -> None:

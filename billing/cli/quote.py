@@ -53,7 +53,8 @@ def command(
     """Price one request by flags, or JSON lines from stdin to JSON lines on stdout.
 
     A line is {"model","service_tier","units":{"input_tokens":1200,...}} and may have region, at,
-    dimensions and request_tokens. Counts are inclusive. A ladder is priced from its start.
+    dimensions and request_tokens. Counts are inclusive. A ladder is priced from its start, as if
+    shared allowances were used up.
 
     Example: tokenworks quote --price-book book.json --model gpt-oss-120b --service-tier standard
     --unit input_tokens=1200 --unit output_tokens=300
@@ -78,6 +79,13 @@ def command(
         amount = exact_text(compiled.amount(request))
     except QuoteError as error:
         raise DocumentError("request", str(error)) from None
+    unused = [
+        one.id
+        for one in compiled.book.allowances
+        if one.covers(model=model, service_tier=request.service_tier, unit=one.units[0])
+    ]
+    if unused:
+        say(f"tokenworks: priced as if used up: {', '.join(unused)}")
     row = {"amount": amount, "currency": compiled.book.currency}
     print_rows([row], columns=("amount", "currency"), shape=shape, document=row)
 

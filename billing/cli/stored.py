@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-store_option = click.option(
-    "--store", required=True, metavar="PATH", help="A SQLite file, or sqlite:///PATH."
-)
+STORE_HELP = "A SQLite file, or postgresql://USER@HOST/DATABASE"
+
+store_option = click.option("--store", required=True, metavar="PATH", help=f"{STORE_HELP}.")
 
 by_option = click.option("--by", required=True, help="Who does it, for the audit.")
 

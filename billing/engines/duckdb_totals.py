@@ -8,21 +8,22 @@ threads.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
 from billing.engines.event_runs import (
-    FileRun,
-    TableRun,
-    engine_connection,
+    EventRun,
+    conflicting_rows,
+    event_run,
     fetched,
-    file_faults,
+    place_repeats,
     rejected_rows,
     whole,
 )
 from billing.engines.event_source import EventFile, EventTable
-from billing.engines.totals_query import REPEATED_SQL, TotalsQuery
+from billing.engines.totals_query import TotalsQuery
+from billing.engines.window_spans import placed_grid, window_keys
 from pricing_rules.period import Period
 from pricing_rules.usage.event_columns import Verdict
 from pricing_rules.usage.totals import Cell, Grid, UsageTotal
@@ -58,35 +59,23 @@ def usage_totals(source: EventTable | EventFile, *, grid: Grid, period: Period |
     DocumentError where a file as a whole cannot be read; ValueError where a table is not in
     canonical columns.
     """
-    with engine_connection() as connection:
-        if isinstance(source, EventTable):
-            return _totals(TableRun(connection, source=source), grid=grid, period=period)
-        with file_faults(source):
-            return _totals(FileRun(connection, file=source), grid=grid, period=period)
+    with event_run([source]) as run:
+        return run_totals(run, grid=grid, period=period)
 
 
-def _totals(run: TableRun | FileRun, *, grid: Grid, period: Period | None) -> Totals:
-    query = TotalsQuery(columns=run.columns, grid=grid, period=period)
-    connection = run.connection
-    # Few identities come twice. They are found by themselves, so that only their rows are compared.
-    run.rows(f"CREATE TEMP TABLE repeated AS {REPEATED_SQL}")
-    connection.execute(
-        'CREATE TEMP TABLE repeats ("row" BIGINT, kept_row BIGINT, standing VARCHAR)'
-    )
-    if connection.execute("SELECT 1 FROM repeated LIMIT 1").fetchall():
-        run.rows(f"INSERT INTO repeats {query.repeats_sql()}")
+def run_totals(run: EventRun, *, grid: Grid, period: Period | None) -> Totals:
+    """``usage_totals`` of all sources of a run together; its rows are numbered as the run says."""
+    placed = placed_grid(run, grid=grid, period=period)
+    query = TotalsQuery(columns=run.columns, grid=placed, period=period)
+    place_repeats(run, query=query)
     standings: Counter[str] = Counter()
     totals: list[UsageTotal] = []
+    columns = _Columns(windows=bool(placed.windows), dimensions=query.dimensions, units=query.units)
     for standing, *values in fetched(run.rows(query.totals_sql())):
-        total = _total(values, query=query)
+        total = _total(values, columns=columns)
         standings[str(standing)] += total.events
         if standing == "counted":
             totals.append(total)
-    verdicts = list(run.rejected)
-    if standings["rejected"]:
-        verdicts += rejected_rows(run, query=query)
-    if standings["conflict"]:
-        verdicts += _conflicts(run)
     accepted = standings["counted"] + standings["outside_period"]
     return Totals(
         totals=tuple(sorted(totals, key=_CELL_ORDER)),
@@ -96,15 +85,39 @@ def _totals(run: TableRun | FileRun, *, grid: Grid, period: Period | None) -> To
         conflict=standings["conflict"],
         rejected=standings["rejected"] + len(run.rejected),
         outside_period=standings["outside_period"],
-        verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.row)),
+        verdicts=run_verdicts(run, query=query, standings=standings),
     )
 
 
-def _total(values: Sequence[object], *, query: TotalsQuery) -> UsageTotal:
+def run_verdicts(
+    run: EventRun, *, query: TotalsQuery, standings: Mapping[str, int]
+) -> tuple[Verdict, ...]:
+    """The verdicts of the rejected and the conflicting rows, by row; ``standings``: how many rows
+    have each standing.
+    """
+    verdicts = list(run.rejected)
+    if standings.get("rejected"):
+        verdicts += rejected_rows(run, query=query)
+    if standings.get("conflict"):
+        verdicts += conflicting_rows(run)
+    return tuple(sorted(verdicts, key=lambda verdict: verdict.row))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """What the columns of an answer are, after those that each has."""
+
+    windows: bool
+    dimensions: tuple[str, ...]
+    units: tuple[str, ...]
+
+
+def _total(values: Sequence[object], *, columns: _Columns) -> UsageTotal:
     """One row of the totals query after its standing; only a counted one has a cell."""
     account, start_at, model, service_tier, region, size_class_tokens, outcome, *rest = values
-    named = zip(query.dimensions, rest, strict=False)
-    events, *sums = rest[len(query.dimensions) :]
+    windows = rest.pop(0) if columns.windows else None
+    named = zip(columns.dimensions, rest, strict=False)
+    events, *sums = rest[len(columns.dimensions) :]
     cell = Cell(
         account=str(account),
         epoch=0,
@@ -115,19 +128,7 @@ def _total(values: Sequence[object], *, query: TotalsQuery) -> UsageTotal:
         size_class_tokens=whole(size_class_tokens or 0),
         outcome=str(outcome),
         dimensions=tuple((name, str(value)) for name, value in named if value is not None),
+        windows=window_keys(str(windows)) if windows else (),
     )
-    leaves = {unit: whole(count) for unit, count in zip(query.units, sums, strict=True) if count}
+    leaves = {unit: whole(count) for unit, count in zip(columns.units, sums, strict=True) if count}
     return UsageTotal(cell=cell, events=whole(events), leaves=leaves)
-
-
-def _conflicts(run: TableRun | FileRun) -> Iterator[Verdict]:
-    conflicts = """
-SELECT repeats."row", repeats.kept_row, raw_events.source, raw_events.id
-FROM repeats JOIN raw_events ON repeats."row" = raw_events."row"
-WHERE repeats.standing = 'conflict'
-"""
-    for row, kept_row, source, event_id in fetched(run.rows(conflicts)):
-        sentence = (
-            f'the event "{event_id}" of "{source}" has other content here than in row {kept_row}'
-        )
-        yield Verdict(row=whole(row), reason=f"row {row} {sentence}, which is kept")

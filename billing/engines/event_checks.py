@@ -16,7 +16,7 @@ from pricing_rules.period import LAST_MOMENT_AT, MICROSECONDS, checked_moment, p
 from pricing_rules.usage.event import Outcome
 from pricing_rules.usage.event_columns import DIMENSION_PREFIX
 from pricing_rules.usage.leaves import split_leaves
-from pricing_rules.usage.units import MAX_COUNT, UNITS, scaled_count
+from pricing_rules.usage.units import MAX_COUNT, UNITS, Unit, scaled_count
 
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
 
@@ -29,6 +29,7 @@ _MOMENT = (
 )
 _COUNT = "(0|[1-9][0-9]{0,12})"
 _FRACTION = "([.][0-9]{1,9})?"
+_STEPS = "(0|[1-9][0-9]{0,17})"
 
 
 def name_sql(cell: str) -> str:
@@ -80,16 +81,26 @@ def count_sql(cell: str, *, unit: str, is_text: bool) -> str:
             f"CASE WHEN regexp_full_match({cell}, '{_COUNT}') THEN TRY_CAST({cell} AS BIGINT) END"
         )
     else:
-        count = _scaled_sql(cell, steps=len(str(scale)) - 1)
+        count = _scaled_sql(cell, unit=UNITS[unit])
     return f"CASE WHEN {count} <= {MAX_COUNT * scale} THEN {count} END"
 
 
-def _scaled_sql(cell: str, *, steps: int) -> str:
-    """Digits are moved, not multiplied: 2.5 at three steps is the text 2500 read as an integer."""
+def _scaled_sql(cell: str, *, unit: Unit) -> str:
+    """Digits are moved, not multiplied: 2.5 at three decimals is the text 2500 read as an integer.
+
+    A scale that is no power of ten multiplies what is left of it, and 90/3600 is read as 90.
+    """
+    decimals = unit.decimals
     fraction = f"rtrim(split_part({cell}, '.', 2), '0')"
-    digits = f"split_part({cell}, '.', 1) || rpad({fraction}, {steps}, '0')"
-    fits = f"regexp_full_match({cell}, '{_COUNT}{_FRACTION}') AND length({fraction}) <= {steps}"
-    return f"CASE WHEN {fits} THEN TRY_CAST({digits} AS BIGINT) END"
+    digits = f"split_part({cell}, '.', 1) || rpad({fraction}, {decimals}, '0')"
+    fits = f"regexp_full_match({cell}, '{_COUNT}{_FRACTION}') AND length({fraction}) <= {decimals}"
+    steps = f"regexp_full_match({cell}, '{_STEPS}/{unit.scale}')"
+    rest = unit.scale // 10**decimals
+    times = f" * {rest}" if rest > 1 else ""
+    return (
+        f"CASE WHEN {steps} THEN TRY_CAST(split_part({cell}, '/', 1) AS BIGINT) "
+        f"WHEN {fits} THEN TRY_CAST({digits} AS BIGINT){times} END"
+    )
 
 
 class _NamedCell(Document):

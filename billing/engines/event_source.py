@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +50,10 @@ REQUIRED = {
 OPTIONAL = {"region": "region", "request_tokens": "request_tokens", "outcome": "outcome"}
 """Columns of a file, each with its canonical one; units and dimensions keep their names."""
 
+_NAMED = {"source", "account", "model", "service_tier", "region"}
+_FEW_BYTES = 4
+"""A column of text with fewer bytes for each row holds few names, many times each."""
+
 _INTEGERS = {
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"),
     *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),
@@ -63,10 +67,14 @@ _NOTHING = '"NULL"'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventTable:
-    """Events in canonical columns, as intake gives them, and verdicts of the rows it refused."""
+    """Events in canonical columns, as intake gives them, and verdicts of the rows it refused.
+
+    ``name`` is what errors call it; only where there are several sources do they call it anything.
+    """
 
     table: pa.Table
     rejected: tuple[Verdict, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +98,16 @@ class EventFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileColumn:
-    """One column of a file: its name there, its canonical name, its type and name in DuckDB."""
+    """One column of a file: its name there, its canonical name, its type and name in DuckDB.
+
+    ``only_names``: every cell is known to be a name, so that none needs to be looked at again.
+    """
 
     name: str
     canonical: str
     sql_type: str
     sql: str
+    only_names: bool = False
 
     @property
     def value(self) -> str:
@@ -117,10 +129,10 @@ def check_table(table: pa.Table) -> tuple[str, ...]:
     return tuple(names)
 
 
-def table_events_sql(columns: Sequence[str]) -> str:
-    """``events`` over the registered ``event_table``: its values as they are."""
+def table_events_sql(columns: Sequence[str], *, table: str) -> str:
+    """``events`` over a registered table: its values as they are."""
     names = ", ".join(sql_names(columns).values())
-    return f"SELECT {names}, FALSE AS faulty FROM event_table AS cells({names})"
+    return f"SELECT {names}, FALSE AS faulty FROM {table} AS cells({names})"
 
 
 def file_columns(
@@ -151,11 +163,14 @@ def file_columns(
     )
     for column in columns:
         _check_type(column, file=file)
-    return columns
+    return columns if file.kind == "csv" else _with_names_known(connection, columns, file=file)
 
 
-def raw_events_sql(columns: Sequence[FileColumn], *, file: EventFile) -> str:
-    """``raw_events``: row, ``malformed`` (the fault of its form) and cells, NULL where empty."""
+def raw_events_sql(columns: Sequence[FileColumn], *, file: EventFile, lines: str) -> str:
+    """``raw_events``: row, ``malformed`` (the fault of its form) and cells, NULL where empty.
+
+    ``lines``: the relation that holds the lines of a CSV file.
+    """
     if file.kind == "parquet":
         return _parquet_raw_sql(columns, file=file)
     width = len(columns)
@@ -176,7 +191,7 @@ WITH split AS (
       WHEN regexp_full_match(line, '{cell}(?:,{cell})*')
       THEN regexp_extract_all(',' || line, ',{cell}', 1)
     END AS found
-  FROM (SELECT "row", rtrim(line, chr(10)) AS line FROM csv_lines)
+  FROM (SELECT "row", rtrim(line, chr(10)) AS line FROM {lines})
 ),
 checked AS (
   SELECT "row",
@@ -202,8 +217,8 @@ def canonical_columns(columns: Sequence[FileColumn]) -> tuple[str, ...]:
     return tuple(event_columns(units_among(names), dimensions=dimensions_among(names)))
 
 
-def events_sql(columns: Sequence[FileColumn]) -> str:
-    """``events`` over ``raw_events``: values, NULL where one is faulty, and ``faulty``."""
+def events_sql(columns: Sequence[FileColumn], *, raw: str) -> str:
+    """``events`` over the raw events of a file: values, NULL where faulty, and ``faulty``."""
     present = {column.canonical: column.value for column in columns}
     values = ",\n  ".join(f"{_value_sql(c)} AS {c.value}" for c in columns)
     faults = " OR ".join(
@@ -225,7 +240,7 @@ def events_sql(columns: Sequence[FileColumn]) -> str:
 WITH read AS (
   SELECT *,
   {values}
-  FROM raw_events
+  FROM {raw}
 )
 SELECT {", ".join(fields)},
   {faults} AS faulty
@@ -275,6 +290,34 @@ FROM {_parquet(file)} AS cells({names})
 """
 
 
+def _with_names_known(
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[FileColumn], *, file: EventFile
+) -> tuple[FileColumn, ...]:
+    """The columns, with ``only_names`` where it is quickly seen: to match ten million cells with a
+    pattern takes as long as to add them up, and most columns of text hold a few names.
+    """
+    footer = pq.read_metadata(file.path)
+    groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
+    found = []
+    for place, column in enumerate(columns):
+        is_name = column.canonical in _NAMED or column.canonical.startswith(DIMENSION_PREFIX)
+        size_bytes = sum(group.column(place).total_uncompressed_size for group in groups)
+        few = size_bytes < _FEW_BYTES * footer.num_rows
+        if is_name and few and column.sql_type == "VARCHAR":
+            # In a table of their own: in one statement, each cell would be looked at before it is
+            # found to be the same as another.
+            connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE few AS "
+                f"SELECT DISTINCT {_quoted(column.name)} AS cell FROM {_parquet(file)}"
+            )
+            odd = f"SELECT 1 FROM few WHERE {name_sql('cell')} IS NULL LIMIT 1"
+            if not connection.execute(odd).fetchall():
+                found.append(replace(column, only_names=True))
+                continue
+        found.append(column)
+    return tuple(found)
+
+
 def _canonical(name: str, *, file: EventFile) -> str:
     known: Mapping[str, str] = {**REQUIRED, **OPTIONAL, **{unit: unit for unit in REPORTED_UNITS}}
     if name in known:
@@ -318,7 +361,13 @@ def _value_sql(column: FileColumn) -> str:
         return count_sql(column.sql, unit="input_tokens", is_text=is_text)
     if column.canonical == "occurred_at":
         return moment_sql(column.sql, is_text=is_text)
+    if column.only_names:
+        return column.sql
     return outcome_sql(column.sql) if column.canonical == "outcome" else name_sql(column.sql)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _text(text: str) -> str:

@@ -10,6 +10,11 @@ from typing import Protocol
 
 from pricing_rules.usage.totals import Cell, Grid, UsageTotal
 
+_Key = tuple[
+    str, int, str, str, str, int, str, tuple[tuple[str, str], ...], tuple[str, ...]
+]  # fmt: skip
+"""The fields of a cell in canonical order, without its epoch."""
+
 
 class LeafEvent(Protocol):
     """A usage event; ``units`` are its leaf counts."""
@@ -55,7 +60,7 @@ def sum_events(
     events: Iterable[LeafEvent], *, epoch: int, grids: Mapping[str, Grid]
 ) -> tuple[UsageTotal, ...]:
     """One total for each cell, in canonical key order; ``grids``: the cuts of each account."""
-    cells: dict[tuple[str, int, str, str, str, int, str, tuple[tuple[str, str], ...]], _Sums] = {}
+    cells: dict[_Key, _Sums] = {}
     for event in events:
         grid = grids[event.account]
         key = (
@@ -67,6 +72,7 @@ def sum_events(
             grid.size_class_tokens(event.request_tokens),
             event.outcome,
             grid.kept(event.dimensions) if event.dimensions else (),
+            grid.windows_at(event.occurred_at) if grid.windows else (),
         )
         sums = cells.get(key)
         if sums is None:
@@ -87,6 +93,7 @@ def sum_events(
                 size_class_tokens=key[5],
                 outcome=key[6],
                 dimensions=key[7],
+                windows=key[8],
             ),
             events=cells[key].events,
             leaves={unit: count for unit, count in sorted(cells[key].leaves.items()) if count},

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from billing.engines.event_runs import FileRun, engine_connection, file_faults, rejected_rows
+from billing.engines.event_runs import event_run, rejected_rows
 from billing.engines.event_source import EventFile, EventTable
 from billing.engines.totals_query import TotalsQuery, sql_names
 from pricing_rules.usage.event_columns import (
@@ -33,11 +33,10 @@ def file_events(file: EventFile, *, batch_rows: int) -> Iterator[EventTable]:
     negative leaf makes none, too); what they repeat is not looked at. DocumentError where the file
     as a whole cannot be read, before the first part; a file without rows has no part.
     """
-    with file_faults(file), engine_connection() as connection:
-        run = FileRun(connection, file=file)
+    with event_run([file]) as run:
         query = TotalsQuery(columns=run.columns, grid=Grid(), period=None)
         # The query also places a row by what it repeats; here each row is looked at alone.
-        connection.execute('CREATE TEMP TABLE repeats ("row" BIGINT, standing VARCHAR)')
+        run.connection.execute('CREATE TEMP TABLE repeats ("row" BIGINT, standing VARCHAR)')
         verdicts = {verdict.row: verdict for verdict in rejected_rows(run, query=query)}
         names = ", ".join(sql_names(run.columns).values())
         # Sorted: several threads need not give rows as they stand in the file.

@@ -27,7 +27,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _Event = tuple[str, str, str, int, str, str, str, int, str]
 """The fixed columns after ``row``."""
 
-_Read = tuple[_Event, Mapping[str, int], Mapping[str, str]]
+EventRead = tuple[_Event, Mapping[str, int], Mapping[str, str]]
 
 
 class _QuickData(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -77,7 +77,7 @@ def read_cloud_events(data: bytes, *, name: str) -> tuple[pa.Table, tuple[Verdic
             verdicts.append(Verdict(row=row, reason=f"line {row}: is blank; remove it"))
             continue
         try:
-            fixed, units, dimensions = _quick(line) or _strict(line, row=row)
+            fixed, units, dimensions = read_cloud_event(line, name=f"line {row}")
         except DocumentError as error:
             verdicts.append(Verdict(row=row, reason=str(error)))
             continue
@@ -87,9 +87,17 @@ def read_cloud_events(data: bytes, *, name: str) -> tuple[pa.Table, tuple[Verdic
     return rows.table(), tuple(verdicts)
 
 
-def _strict(line: bytes, *, row: int) -> _Read:
+def read_cloud_event(text: bytes, *, name: str) -> EventRead:
+    """One event as JSON: its fixed columns after ``row``, its units and its dimensions.
+
+    DocumentError, naming ``name`` and the path, where it is none.
+    """
+    return _quick(text) or _strict(text, name=name)
+
+
+def _strict(line: bytes, *, name: str) -> EventRead:
     """The reference: what it accepts is an event, and what it refuses is not."""
-    event = load_json(UsageEvent, line, name=f"line {row}")
+    event = load_json(UsageEvent, line, name=name)
     data = event.data
     fixed = (
         event.id,
@@ -105,7 +113,7 @@ def _strict(line: bytes, *, row: int) -> _Read:
     return fixed, data.units, data.dimensions
 
 
-def _quick(line: bytes) -> _Read | None:
+def _quick(line: bytes) -> EventRead | None:
     """An event that the reference accepts too, or None where that is not certain from here."""
     # Without escapes, other alphabets and DEL, no text can hold a control or invisible character:
     # the decoder refuses those below a space. What is left to check of a name is its length and its

@@ -11,7 +11,11 @@ from pathlib import Path
 
 from billing.domain.agreement.agreement import Agreement
 from billing.domain.agreement.billing_periods import check_next_version
-from billing.domain.charging.discounts import UnderFloor, agreed_rates_under_floor
+from billing.domain.charging.discounts import (
+    PressedRate,
+    agreed_rates_under_floor,
+    in_force_until_at,
+)
 from billing.operations.files import read_file
 from billing.operations.floor_override import FloorOverride, check_override
 from billing.operations.stored_book import books_known
@@ -41,7 +45,7 @@ class Accepted:
     agreement: Agreement
     digest: str
     new: bool
-    under_floor: tuple[UnderFloor, ...] = ()
+    under_floor: tuple[PressedRate, ...] = ()
 
 
 def accept_agreement(
@@ -55,7 +59,7 @@ def accept_agreement(
     The same file again changes nothing. DocumentError where its version number holds another
     content, where it cannot follow the versions before, where it reaches back into a period that
     was invoiced, where its series has no book in its currency, and where its discounts press a rate
-    under its floor without an override.
+    under its floor, in whatever month, without an override that has not ended by then.
     """
     agreement = load_yaml(Agreement, read_file(path), name=path.name)
     document = dump(agreement)
@@ -77,8 +81,7 @@ def accept_agreement(
         check_override(
             override,
             where=path.name,
-            found=[under.sentence() for under in under_floor],
-            effective_from=agreement.effective_from,
+            found=under_floor,
         )
         append_agreement(
             connection,
@@ -147,8 +150,8 @@ def _check_moments(connection: Connection, *, agreement: Agreement, name: str, n
 
 def _under_floor(
     connection: Connection, *, agreement: Agreement, name: str
-) -> tuple[UnderFloor, ...]:
-    """What the discounts press under its floor in each book that is in force from then on."""
+) -> tuple[PressedRate, ...]:
+    """What the discounts press under its floor in each book while it is in force, from then on."""
     books = books_known(connection, series=agreement.series)
     if books is None:
         raise DocumentError(
@@ -162,10 +165,10 @@ def _under_floor(
             f"is in {agreement.currency}, but the books of {agreement.series} are in "
             f"{books.currency}; rating never converts",
         )
-    first = books.at(agreement.effective_from)
-    ahead = [book for book in books.books if book.effective_from > agreement.effective_from]
     return tuple(
         under
-        for book in (*([first] if first else []), *ahead)
-        for under in agreed_rates_under_floor(book, agreement=agreement)
+        for book in sorted(books.books, key=lambda one: (one.effective_from, one.number))
+        for under in agreed_rates_under_floor(
+            book, agreement=agreement, until_at=in_force_until_at(book, books=books)
+        )
     )

@@ -24,6 +24,7 @@ from billing.operations.invoice_number import check_series, text_of
 from billing.store.agreements import accounts_with_agreements
 from billing.store.epochs import current_epoch
 from billing.store.grid import AccountGrid
+from billing.store.locks import lock_name
 from billing.store.points import reach
 from billing.store.store import Connection, Store, StoreError
 from billing.store.usage_totals import accounts_with_totals
@@ -178,7 +179,7 @@ def close(
         through_epoch=horizon.through_epoch,
         known_at=horizon.known_at,
         periods=tuple(periods),
-        rebuilt=run.rebuilt,
+        rebuilt=len(run.rebuilt),
         open_usage=(
             *run.open_usage,
             *(f"{account}: has usage and no agreement; accept one" for account in without),
@@ -211,7 +212,7 @@ class _Run:
     issue: Issue
     dry_run: bool
     cuts: AccountCuts = field(default_factory=AccountCuts)
-    rebuilt: int = 0
+    rebuilt: set[str] = field(default_factory=set)
     open_usage: dict[str, None] = field(default_factory=dict)
     """Sentences, each once, in the order of accounts."""
 
@@ -220,11 +221,17 @@ class _Run:
 
         What is wrong with one account is told of it, and stops no other.
         """
-        transaction = self.store.read if self.dry_run else self.store.write
+
+        def periods(connection: Connection) -> tuple[PeriodClosed, ...]:
+            reach("close.account_started")
+            return self._periods(connection, account=account, year=year, month=month)
+
         try:
-            with transaction() as connection:
-                reach("close.account_started")
-                closed = self._periods(connection, account=account, year=year, month=month)
+            if self.dry_run:
+                with self.store.read() as connection:
+                    closed = periods(connection)
+            else:
+                closed = self.store.beside(periods)
             reach("close.account_done")
         except StoreError:
             raise
@@ -235,6 +242,8 @@ class _Run:
     def _periods(
         self, connection: Connection, *, account: str, year: int, month: int
     ) -> tuple[PeriodClosed, ...]:
+        if not self.dry_run:  # another close of it waits, and finds what this one did
+            lock_name(connection, name=f"close {account}")
         versions = versions_known(connection, account=account, as_of=self.horizon.known_at)
         closed: list[PeriodClosed] = []
         built: AccountGrid | None = None
@@ -255,7 +264,7 @@ class _Run:
             if self.dry_run:
                 raise
         rebuild_account(connection, account=account, cuts=self.cuts)
-        self.rebuilt += 1
+        self.rebuilt.add(account)
         reach("close.account_rebuilt")
         return fresh_versions(connection, account=account)
 

@@ -7,12 +7,13 @@ then, less what invoices charged for it before; nothing is written here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from billing.domain.agreement.agreement import Agreement
 from billing.domain.agreement.billing_periods import AgreedPeriod, billing_period_at
+from billing.domain.charging.elsewhere import served_elsewhere
 from billing.domain.invoice.corrections import Correction, corrections_for
 from billing.domain.invoice.draft import draft_invoice
 from billing.domain.invoice.invoice import Invoice
@@ -129,17 +130,18 @@ def due_of(
     draft = None
     if has_own or corrections:
         known = rate.books_of(agreed)
-        rating = (
-            rate.rating(agreed)
+        rated = (
+            rate.rated(agreed)
             if has_own
-            else Rating(currency=currency(known.currency), charges=(), unpriced=())
+            else _Rated(rating=Rating(currency=currency(known.currency), charges=(), unpriced=()))
         )
         draft = draft_invoice(
-            rating,
+            rated.rating,
             agreement=agreed.agreement,
             books=known,
             period=period,
             corrections=corrections,
+            elsewhere=rated.elsewhere,
         )
     return DueInvoice(
         draft=draft if draft is not None and (draft.lines or draft.unpriced) else None,
@@ -163,6 +165,14 @@ def covered_periods(stored: Sequence[StoredInvoice]) -> dict[int, Covered]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Rated:
+    """The charges of a period, and the findings on where its usage was served."""
+
+    rating: Rating
+    elsewhere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Rater:
     """Rates periods of one account."""
 
@@ -183,16 +193,25 @@ class _Rater:
             )
         return known
 
-    def rating(self, agreed: AgreedPeriod) -> Rating:
+    def rated(self, agreed: AgreedPeriod) -> _Rated:
+        books = self.books_of(agreed)
         found = totals_of(
             self.connection,
             account=agreed.agreement.account,
             period=agreed.period,
             through_epoch=self.horizon.through_epoch,
+            since_at=books.allowances_since_at(agreed.period),
             cuts=self.cuts,
             versions=self.built,
         )
-        return rate_totals(found.totals, books=self.books_of(agreed), grid=found.grid)
+        return _Rated(
+            rating=rate_totals(found.totals, books=books, grid=found.grid, earlier=found.earlier),
+            elsewhere=served_elsewhere(found.totals, agreement=agreed.agreement),
+        )
+
+    def since_at(self, agreed: AgreedPeriod) -> int:
+        """From when on usage bears on the charges of a period."""
+        return self.books_of(agreed).allowances_since_at(agreed.period)
 
 
 def _corrections(
@@ -210,8 +229,11 @@ def _corrections(
         agreed = billing_period_at(versions, moment_at=covered.period.start_at)
         if agreed is None or agreed.period != covered.period:
             raise AssertionError(f"an invoiced period is not one of the agreement: {covered}")
+        # Late usage of the days before a period may have used up an allowance of its first month.
+        since_at = rate.since_at(agreed)
         late = any(
-            one.segment_start_at in covered.period and one.epoch > covered.through_epoch
+            since_at <= one.segment_start_at < covered.period.end_at
+            and one.epoch > covered.through_epoch
             for one in used
         )
         if not late and not rate.books.changed(
@@ -222,15 +244,16 @@ def _corrections(
         invoiced = invoiced_for(covered.period, invoices=invoices)
         if invoiced is None:
             raise AssertionError(f"a covered period has no invoice: {covered}")
-        found.append(
-            corrections_for(
-                rate.rating(agreed),
-                agreement=agreed.agreement,
-                books=rate.books_of(agreed),
-                period=covered.period,
-                invoiced=invoiced,
-            )
+        rated = rate.rated(agreed)
+        correction = corrections_for(
+            rated.rating,
+            agreement=agreed.agreement,
+            books=rate.books_of(agreed),
+            period=covered.period,
+            invoiced=invoiced,
         )
+        findings = (*correction.findings, *rated.elsewhere)
+        found.append(replace(correction, findings=findings))
     return tuple(found)
 
 

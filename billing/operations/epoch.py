@@ -50,3 +50,9 @@ def seal_epoch(store: Store, *, by: str, now_at: int) -> Sealed:
             recorded_at=now_at,
         )
     return Sealed(epoch=epoch, sealed_at=now_at, new=True)
+
+
+def open_epoch(store: Store) -> int:
+    """The epoch that events enter now."""
+    with store.read() as connection:
+        return current_epoch(connection)

@@ -50,6 +50,15 @@ def write_file(path: Path, *, data: bytes) -> None:
         raise DocumentError(str(path), f"cannot be written ({reason})") from None
 
 
+def refuse_other(path: Path, *, begins: bytes) -> None:
+    """DocumentError where a file stands that begins otherwise: a mistyped name costs no document.
+
+    An empty file is nobody's document.
+    """
+    if path.is_file() and not (read_file(path) or begins).startswith(begins):
+        raise DocumentError(str(path), "holds another document; choose another name")
+
+
 def write_once(path: Path, *, data: bytes) -> None:
     """Write a file that is never edited: the same bytes again are fine, others are refused."""
     if path.exists() and read_file(path) != data:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from billing.domain.agreement.agreement import Agreement
@@ -27,6 +28,7 @@ from billing.store.grid import (
     stale_accounts,
 )
 from billing.store.grid import account_grid as stored_account_grid
+from billing.store.locks import hold_account
 from billing.store.store import Connection, Store
 from billing.store.usage_totals import read_totals, replace_totals
 from pricing_rules.document import DocumentError, load_json
@@ -64,10 +66,14 @@ class StaleTotalsError(DocumentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountTotals:
-    """The totals of an account in a period, and the grid that they are cut by, as rating asks."""
+    """The totals of an account in a period, and the grid that they are cut by, as rating asks.
+
+    ``earlier``: those of the time before it that bears on its allowances.
+    """
 
     totals: tuple[UsageTotal, ...]
     grid: Grid
+    earlier: tuple[UsageTotal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,24 +131,34 @@ def rebuild(
     for done, account in enumerate(chosen):
         if progress is not None:
             progress(done, len(chosen))
-        with store.write() as connection:
-            if accounts is None and not is_stale(connection, account=account):
-                continue
-            one = rebuild_account(connection, account=account, cuts=cuts)
-            append_audit(
-                connection,
-                command="grid rebuild",
-                subject=account,
-                by=by,
-                detail={
-                    "events": one.events,
-                    "grid_version": one.grid_version,
-                    "agreement_version": one.agreement_version,
-                },
-                recorded_at=now_at,
-            )
-        rebuilt.append(one)
+        command = partial(
+            _rebuild_one, account=account, named=accounts is not None, cuts=cuts, by=by, at=now_at
+        )
+        rebuilt += store.beside(command)
     return RebuildReport(rebuilt=tuple(rebuilt), events=sum(one.events for one in rebuilt))
+
+
+def _rebuild_one(
+    connection: Connection, *, account: str, named: bool, cuts: AccountCuts, by: str, at: int
+) -> tuple[RebuiltAccount, ...]:
+    """The account, rebuilt; nothing where it was not named and is not stale any more."""
+    hold_account(connection, account=account)
+    if not named and not is_stale(connection, account=account):
+        return ()
+    one = rebuild_account(connection, account=account, cuts=cuts)
+    append_audit(
+        connection,
+        command="grid rebuild",
+        subject=account,
+        by=by,
+        detail={
+            "events": one.events,
+            "grid_version": one.grid_version,
+            "agreement_version": one.agreement_version,
+        },
+        recorded_at=at,
+    )
+    return (one,)
 
 
 def rebuild_account(
@@ -150,8 +166,10 @@ def rebuild_account(
 ) -> RebuiltAccount:
     """Compute the totals of one account anew, in a transaction that writes.
 
-    ``cuts`` spares reading the same versions again for many accounts.
+    ``cuts`` spares reading the same versions again for many accounts. No usage of the account comes
+    in meanwhile: it waits for the transaction.
     """
+    hold_account(connection, account=account)
     versions = newest_versions(connection, account=account)
     number, totals = sum_account(connection, versions=versions, cuts=cuts or AccountCuts())
     replace_totals(
@@ -193,18 +211,27 @@ def totals_of(
     account: str,
     period: Period,
     through_epoch: int,
+    since_at: int | None = None,
     cuts: AccountCuts | None = None,
     versions: AccountGrid | None = None,
 ) -> AccountTotals:
     """The totals of an account in one of its billing periods, up to an epoch.
 
+    ``since_at``: a moment before the period from which on the earlier ones are read, too.
     ``cuts`` spares reading the same versions again for many accounts, and ``versions``, those of
     ``fresh_versions`` in the same transaction, looking them up. StaleTotalsError where the totals
     are stale: a rate that changed inside a cell has no quantity of its own there.
     """
     versions = versions or fresh_versions(connection, account=account)
+    earlier: tuple[UsageTotal, ...] = ()
+    if since_at is not None and since_at < period.start_at:
+        before = Period(start_at=since_at, end_at=period.start_at)
+        earlier = read_totals(
+            connection, account=account, period=before, through_epoch=through_epoch
+        )
     return AccountTotals(
         totals=read_totals(connection, account=account, period=period, through_epoch=through_epoch),
+        earlier=earlier,
         grid=(cuts or AccountCuts()).grid(connection, versions=versions, span=period),
     )
 

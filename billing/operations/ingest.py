@@ -7,7 +7,7 @@ any order, in any batches, in any files, leave the same events and totals (I11-I
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,11 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from billing.engines.event_source import EventTable
-from billing.engines.event_sums import sum_events
 from billing.operations.grid import AccountCuts
 from billing.operations.new_events import new_events
+from billing.operations.taken_in import (
+    FIRST_EVENT_AT,
+    OWNER,
+    keep_totals,
+    last_event_at,
+    out_of_time,
+)
 from billing.operations.usage_file import Trace, UsageFile
-from billing.store.agreements import latest_agreement_versions
 from billing.store.audit import append_audit
 from billing.store.deliveries import (
     Delivery,
@@ -30,28 +35,13 @@ from billing.store.deliveries import (
 )
 from billing.store.epochs import current_epoch
 from billing.store.events import NewEvent, append_events
-from billing.store.grid import (
-    AccountGrid,
-    append_account_grids,
-    current_grid,
-    read_account_grids,
-)
+from billing.store.locks import lock_name
 from billing.store.points import reach
 from billing.store.store import Connection, Store
-from billing.store.usage_totals import add_totals
-from pricing_rules.period import MICROSECONDS, Period, moment_text, parse_moment
-
-OWNER = "provider"
-"""Who owns the identities of events: one deployment serves one provider."""
+from pricing_rules.period import moment_text
 
 BATCH_ROWS = 10_000
 """Rows of one transaction."""
-
-FIRST_EVENT_AT = parse_moment("2000-01-01T00:00:00Z")
-FUTURE_MINUTES = 15
-"""When an event may have happened: not before that moment, nor longer after it came in than
-clocks differ.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +132,9 @@ class _Run:
         """Store a batch in one transaction, unless another process did meanwhile."""
         events, rows, rejected = _checked(part, now_at=self.now_at)
         reach("ingest.batch_read")
-        with self.store.write() as connection:
+
+        def store_it(connection: Connection) -> _Taken:
+            lock_name(connection, name=f"delivery {name}")
             recorded = _recorded(connection, name=name)
             if recorded is not None:
                 return recorded
@@ -153,7 +145,7 @@ class _Run:
             )
             new = [e for e, v in zip(events, verdicts, strict=True) if v.kind == "accepted"]
             if new:
-                self._keep_totals(connection, events=new, epoch=epoch)
+                keep_totals(connection, events=new, epoch=epoch, cuts=self.cuts)
             conflicts = [
                 _conflict(event, row=row, first_received_at=verdict.first_received_at)
                 for row, event, verdict in zip(rows, events, verdicts, strict=True)
@@ -174,36 +166,12 @@ class _Run:
             append_delivery(connection, delivery=delivery, refusals=refusals)
             if not self.audited:
                 self._audit(connection, first_delivery=name)
-        self.audited = True
-        reach("ingest.batch_done")
-        return _Taken(delivery=delivery, refusals=refusals, before=False)
+            return _Taken(delivery=delivery, refusals=refusals, before=False)
 
-    def _keep_totals(
-        self, connection: Connection, *, events: Sequence[NewEvent], epoch: int
-    ) -> None:
-        """Add new events to the totals of their accounts, each under the versions of its own."""
-        accounts = sorted({event.account for event in events})
-        built = read_account_grids(connection, accounts=accounts)
-        first_seen = [account for account in accounts if account not in built]
-        if first_seen:
-            newest, agreed = current_grid(connection), latest_agreement_versions(connection)
-            made = [
-                AccountGrid(
-                    account=account,
-                    grid_version=newest.version,
-                    agreement_version=agreed.get(account, 0),
-                )
-                for account in first_seen
-            ]
-            append_account_grids(connection, grids=made)
-            built |= {one.account: one for one in made}
-        moments = [event.occurred_at for event in events]
-        span = Period(start_at=min(moments), end_at=max(moments) + 1)
-        grids = {
-            account: self.cuts.grid(connection, versions=built[account], span=span)
-            for account in accounts
-        }
-        add_totals(connection, totals=sum_events(events, epoch=epoch, grids=grids))
+        taken = self.store.beside(store_it)
+        self.audited |= not taken.before
+        reach("ingest.batch_done")
+        return taken
 
     def _audit(self, connection: Connection, *, first_delivery: str) -> None:
         """One row for a run, with the first batch that it stores; the others are deliveries."""
@@ -221,9 +189,9 @@ def _checked(
     part: EventTable, *, now_at: int
 ) -> tuple[list[NewEvent], list[int], tuple[Refusal, ...]]:
     """The events of a part, their rows, and the rows that are refused, by row."""
-    latest_at = now_at + FUTURE_MINUTES * 60 * MICROSECONDS
     moments = part.table["occurred_at"]
-    inside = pc.and_(pc.greater_equal(moments, FIRST_EVENT_AT), pc.less_equal(moments, latest_at))
+    earliest = pc.greater_equal(moments, FIRST_EVENT_AT)
+    inside = pc.and_(earliest, pc.less_equal(moments, last_event_at(now_at)))
     table: pa.Table = part.table
     refused = [(verdict.row, verdict.reason) for verdict in part.rejected]
     if not pc.all(inside, min_count=0).as_py():
@@ -231,19 +199,10 @@ def _checked(
         for row, moment_at in zip(
             outside["row"].to_pylist(), outside["occurred_at"].to_pylist(), strict=True
         ):
-            refused.append((row, f"row {row} time: {_out_of_time(moment_at, now_at=now_at)}"))
+            refused.append((row, f"row {row} time: {out_of_time(moment_at, now_at=now_at)}"))
         table = table.filter(inside)
     rejected = [Refusal(row=row, verdict="rejected", reason=why) for row, why in sorted(refused)]
     return new_events(table), table["row"].to_pylist(), tuple(rejected)
-
-
-def _out_of_time(moment_at: int, *, now_at: int) -> str:
-    if moment_at < FIRST_EVENT_AT:
-        return f"{moment_text(moment_at)} lies before {moment_text(FIRST_EVENT_AT)}; correct it"
-    return (
-        f"{moment_text(moment_at)} lies more than {FUTURE_MINUTES} minutes after it came in at "
-        f"{moment_text(now_at)}; correct it, or send it in another file when it has happened"
-    )
 
 
 def _conflict(event: NewEvent, *, row: int, first_received_at: int) -> Refusal:

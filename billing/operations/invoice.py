@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from billing.domain.agreement.agreement import Agreement
+from billing.domain.charging.elsewhere import served_elsewhere
 from billing.domain.invoice.draft import draft_invoice
 from billing.domain.invoice.explanation import explain_line
 from billing.domain.invoice.invoice import Invoice
@@ -44,5 +45,11 @@ def preview_invoice(
     books = read_books(price_books)
     billed = parse_period(period, zone=agreed.zone)
     rated = rate_file(usage, books=books, period=billed)
-    invoice = draft_invoice(rated.rating, agreement=agreed, books=books, period=billed)
+    invoice = draft_invoice(
+        rated.rating,
+        agreement=agreed,
+        books=books,
+        period=billed,
+        elsewhere=served_elsewhere(rated.totals.totals, agreement=agreed),
+    )
     return Preview(invoice=invoice, books=books, totals=rated.totals)

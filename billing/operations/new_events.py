@@ -7,6 +7,7 @@ has the same digest in whichever file format it comes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 
 import numpy as np
@@ -21,9 +22,12 @@ from pricing_rules.usage.event_columns import (
     dimensions_among,
     units_among,
 )
-from pricing_rules.usage.leaves import leaf_plan
+from pricing_rules.usage.leaves import leaf_plan, split_leaves
+from pricing_rules.usage.units import REPORTED_UNITS
 
 _NO_DIMENSIONS: Mapping[str, str] = {}
+
+_PLACES = {unit: place for place, unit in enumerate(REPORTED_UNITS)}
 
 _FIELDS = (
     "source",
@@ -85,6 +89,48 @@ def new_events(table: pa.Table) -> list[NewEvent]:
             has,
         ) in rows
     ]
+
+
+def new_event(
+    fixed: Sequence[int | str], *, units: Mapping[str, int], dimensions: Mapping[str, str]
+) -> NewEvent:
+    """One checked event as ``new_events`` makes many: ``fixed`` are its values of
+    ``FIXED_COLUMNS``, ``units`` its inclusive counts.
+
+    NegativeLeafError where a unit is less than its parts: intake refuses such an event.
+    """
+    _, event_id, source, account, occurred_at, model, service_tier, region, size, outcome = fixed
+    # Written out: it is done for each event that comes in over HTTP.
+    end = CONTENT_END
+    text = (
+        f"account={account}{end}model={model}{end}service_tier={service_tier}{end}"
+        f"region={region}{end}request_tokens={size}{end}outcome={outcome}{end}"
+    )
+    for unit in _in_order(tuple(units)):
+        text += f"{unit}={units[unit]}{end}"
+    for name in sorted(dimensions):
+        text += f"{DIMENSION_PREFIX}{name}={dimensions[name]}{end}"
+    text += f"time={occurred_at}{end}"
+    return NewEvent(
+        source=str(source),
+        id=str(event_id),
+        payload_digest=sha256(text.encode()).hexdigest(),
+        account=str(account),
+        occurred_at=int(occurred_at),
+        model=str(model),
+        service_tier=str(service_tier),
+        region=str(region),
+        request_tokens=int(size),
+        outcome=str(outcome),
+        dimensions=dimensions or _NO_DIMENSIONS,
+        units=split_leaves(units),
+    )
+
+
+@lru_cache(maxsize=4_096)
+def _in_order(units: tuple[str, ...]) -> tuple[str, ...]:
+    """Units in the order of the registry."""
+    return tuple(sorted(units, key=_PLACES.__getitem__))
 
 
 def _present(names: Sequence[str], *, labels: Sequence[str | None]) -> dict[str, str]:

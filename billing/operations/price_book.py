@@ -6,8 +6,6 @@ rate.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import json
 import re
 from collections.abc import Sequence
@@ -15,17 +13,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from billing.operations.files import read_file, write_file
+from billing.operations.files import read_file, refuse_other, write_file
+from billing.operations.measurement import read_all_measurements
 from pricing_rules.document import DocumentError, bytes_digest, dump, validate
 from pricing_rules.period import moment_text
 from pricing_rules.prices.price_book import BooksInForce, PriceBook, Supersedes, load_price_book
 from pricing_rules.prices.provenance import Finding, InputDocument, SignOff
-from pricing_rules.rules.publication import UNDER_FLOOR, publish
+from pricing_rules.rules.publication import UNDER_FLOOR, publish, with_gate_findings
 
 _NUMBER = re.compile("[1-9][0-9]{0,9}")
-
-AICONFIGURATOR = "aiconfigurator"
-"""The word that stands for the measurements of the installed package."""
 
 
 def read_books(paths: Sequence[Path]) -> BooksInForce:
@@ -44,11 +40,15 @@ def book_bytes(book: PriceBook) -> bytes:
 
 
 def write_candidate(book: PriceBook, *, path: Path) -> None:
-    """Write a candidate over an earlier one; DocumentError where a published book stands there."""
+    """Write a candidate over an earlier one.
+
+    DocumentError where a published book stands there, or another document.
+    """
     if path.is_file():
         try:
             published = read_book(path).published_at is not None
         except DocumentError:
+            refuse_other(path, begins=b'{\n  "schema": "tokenworks.price-book/1"')
             published = False
         if published:
             raise DocumentError(str(path), "is a published price book; choose another name")
@@ -66,47 +66,53 @@ class SignOffPattern:
 
 
 def derive_book(
-    factory: Path, *, policy: Path, measurements: str, number: int, effective_from: int
+    factory: Path,
+    *,
+    policy: Path,
+    measurements: Sequence[str],
+    number: int,
+    effective_from: int,
+    mixes: Sequence[Path] = (),
+    markets: Sequence[Path] = (),
+    previous: PriceBook | None = None,
 ) -> PriceBook:
-    """The candidate of these documents; it names each of them with its digest."""
+    """The candidate of these documents; it names each of them with its digest.
+
+    ``measurements`` are files of ``read_all_measurements``, or its word for the installed package;
+    ``mixes`` are what accounts were served, ``markets`` the snapshots that rules anchor to, and
+    ``previous`` is the book before, which guard rails hold the changes against.
+    """
     # They bring pandas and SciPy, which those who only read a book need not wait for.
     from pricing_rules.cost.factory import load_factory
-    from pricing_rules.cost.readers.aiconfigurator import read_silicon_sample
     from pricing_rules.rules.derivation import derive
+    from pricing_rules.rules.market import load_market
     from pricing_rules.rules.policy import load_policy
+    from pricing_rules.usage.mix import load_usage_mix
 
     factory_data, policy_data = read_file(factory), read_file(policy)
-    sample_name, sample = read_measurements(measurements)
+    paid = load_factory(factory_data, name=factory.name)
+    promised = load_policy(policy_data, name=policy.name)
+    measured, points = read_all_measurements(measurements)
+    mix_data = [(path.name, read_file(path)) for path in mixes]
+    market_data = [(path.name, read_file(path)) for path in markets]
     inputs = (
+        *(_input("usage_mix", name=name, data=data) for name, data in mix_data),
+        *(_input("market", name=name, data=data) for name, data in market_data),
         _input("factory", name=factory.name, data=factory_data),
-        _input("measurement", name=sample_name, data=sample),
+        *(_input("measurement", name=name, data=data) for name, data in measured),
         _input("policy", name=policy.name, data=policy_data),
     )
     return derive(
-        load_factory(factory_data, name=factory.name),
-        policy=load_policy(policy_data, name=policy.name),
-        measurements=read_silicon_sample(sample, name=sample_name),
+        paid,
+        policy=promised,
+        measurements=points,
         number=number,
         effective_from=effective_from,
         inputs=inputs,
+        mixes=[load_usage_mix(data, name=name) for name, data in mix_data],
+        markets=[load_market(data, name=name) for name, data in market_data],
+        previous=previous,
     )
-
-
-def read_measurements(where: str) -> tuple[str, bytes]:
-    """Name and bytes of a measurement file: a path, or ``aiconfigurator`` for the package's own."""
-    if where != AICONFIGURATOR:
-        path = Path(where)
-        return path.name, read_file(path)
-    spec = importlib.util.find_spec("aiconfigurator_core")
-    if spec is None or spec.origin is None:
-        raise DocumentError(
-            "--measurements",
-            "the package aiconfigurator-core is not installed; install tokenworks[measurements] "
-            "(Python before 3.14) or name a file",
-        )
-    version = importlib.metadata.version("aiconfigurator-core")
-    found = Path(spec.origin).parent / "systems" / "silicon_sample.csv"
-    return f"aiconfigurator-core-{version}/silicon_sample.csv", read_file(found)
 
 
 def publish_book(
@@ -116,18 +122,25 @@ def publish_book(
     patterns: Sequence[SignOffPattern],
     previous: PriceBook | None,
     supersedes: str | None,
+    author: str | None = None,
 ) -> PriceBook:
     """The published book of a candidate file. DocumentError names what is not signed off.
 
-    ``previous``: the newest published book of the series, None for its first.
+    ``previous``: the newest published book of the series, None for its first. ``author``: who
+    derived the candidate, where another person must sign.
     """
-    book = read_book(candidate).model_copy(update={"digest": None})
+    book = with_gate_findings(
+        read_book(candidate).model_copy(update={"digest": None}),
+        published_at=published_at,
+        previous=previous,
+    )
     return publish(
         book,
         published_at=published_at,
         sign_offs=_sign_offs(book, patterns=patterns),
         previous=previous,
         supersedes=_supersedes(supersedes),
+        author=author,
     )
 
 
@@ -136,7 +149,7 @@ def _sign_offs(book: PriceBook, *, patterns: Sequence[SignOffPattern]) -> tuple[
     for one in patterns:
         matching, reason = _matching(book, one)
         for finding in matching:
-            needs_end = finding.kind == UNDER_FLOOR
+            needs_end = finding.kind in UNDER_FLOOR
             ends = {"ends_at": moment_text(one.ends_at)} if needs_end and one.ends_at else {}
             value = {"finding": finding.id, "by": one.by, "reason": reason, **ends}
             found.setdefault(finding.id, validate(SignOff, value, name="--sign-off", lines={}))

@@ -6,7 +6,7 @@ Invariant: totals come from the engine, charges from the pure core; here they on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from billing.domain.charging.report import EventCounts, RatingReport, RefusedRow, report_rating
@@ -29,11 +29,27 @@ class RatedFile:
 
 
 def rate_file(usage: Path, *, books: BooksInForce, period: Period | None) -> RatedFile:
-    """The charges of every account of a usage file, exactly."""
-    grid = grid_for(books, period=period)
-    totals = read_totals(usage, grid=grid, period=period)
+    """The charges of every account of a usage file, exactly.
+
+    Usage of the file before the period is outside of it, and still uses up what allowances of a
+    day or a month that began before it have left.
+    """
+    if period is None or books.allowances_since_at(period) == period.start_at:
+        grid = grid_for(books, period=period)
+        totals = read_totals(usage, grid=grid, period=period)
+        rating = rate_totals(totals.totals, books=books, grid=grid)
+        return RatedFile(books=books, totals=totals, rating=rating)
+    since = Period(start_at=books.allowances_since_at(period), end_at=period.end_at)
+    grid = grid_for(books, period=since)
+    grid = replace(grid, instants_at=tuple(sorted({*grid.instants_at, period.start_at})))
+    found = read_totals(usage, grid=grid, period=since)
+    earlier = [t for t in found.totals if t.cell.segment_start_at < period.start_at]
+    now = tuple(t for t in found.totals if t.cell.segment_start_at >= period.start_at)
+    outside = found.outside_period + sum(total.events for total in earlier)
     return RatedFile(
-        books=books, totals=totals, rating=rate_totals(totals.totals, books=books, grid=grid)
+        books=books,
+        totals=replace(found, totals=now, outside_period=outside),
+        rating=rate_totals(now, books=books, grid=grid, earlier=earlier),
     )
 
 

@@ -11,10 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from billing.domain.agreement.agreement import Agreement
-from billing.domain.charging.discounts import UnderFloor, agreed_rates_under_floor
+from billing.domain.charging.discounts import (
+    PressedRate,
+    agreed_rates_under_floor,
+    in_force_until_at,
+)
 from billing.operations.floor_override import FloorOverride, check_override
 from billing.operations.grid import register_cuts
-from billing.store.agreements import read_newest_agreements
+from billing.store.agreements import read_agreements, read_newest_agreements
 from billing.store.audit import append_audit
 from billing.store.epochs import last_sealed_at
 from billing.store.price_books import StoredBook, append_price_book, read_price_books
@@ -30,7 +34,17 @@ class AgreedUnderFloor:
     """A rate of a new book that the discounts of an account press under its floor."""
 
     account: str
-    under: UnderFloor
+    under: PressedRate
+
+    @property
+    def from_at(self) -> int:
+        """From when on it lies under its floor."""
+        return self.under.from_at
+
+    @property
+    def until_at(self) -> int | None:
+        """Until when; None where nothing says so."""
+        return self.under.until_at
 
     def sentence(self) -> str:
         """The finding as one sentence."""
@@ -63,7 +77,7 @@ def store_book(
         known = read_price_books(connection, series=book.series)
         same = next((one for one in known if one.number == book.number), None)
         if same is not None:
-            if same.digest != _digest(book):
+            if _digest(_read(same)) != _digest(book):
                 raise DocumentError(
                     _where(book), "is in the store with another content; give a new number"
                 )
@@ -73,13 +87,13 @@ def store_book(
         check_succession(book, previous=previous)
         stored = _stored(book)
         _check_moment(connection, stored=stored, now_at=now_at)
-        BooksInForce(books=(*books, book))  # refuses what has no order in time
-        under_floor = _under_floor(connection, book=book)
+        in_force = BooksInForce(books=(*books, book))  # refuses what has no order in time
+        until_at = in_force_until_at(book, books=in_force)
+        under_floor = _under_floor(connection, book=book, until_at=until_at)
         check_override(
             override,
             where=_where(book),
-            found=[one.sentence() for one in under_floor],
-            effective_from=book.effective_from,
+            found=under_floor,
         )
         append_price_book(connection, book=stored)
         register_cuts(
@@ -123,18 +137,28 @@ def books_known(
     return BooksInForce(books=tuple(_read(one) for one in found)) if found else None
 
 
-def _under_floor(connection: Connection, *, book: PriceBook) -> tuple[AgreedUnderFloor, ...]:
+def _under_floor(
+    connection: Connection, *, book: PriceBook, until_at: int
+) -> tuple[AgreedUnderFloor, ...]:
+    """What each account's discounts press under its floor while the book is in force."""
     found: list[AgreedUnderFloor] = []
-    for stored in read_newest_agreements(connection):
-        if '"discounts":[]' in stored.document:
-            continue
-        name = f"agreement of {stored.account}"
-        agreement = load_json(Agreement, stored.document.encode(), name=name)
-        if agreement.series == book.series:
-            found += (
-                AgreedUnderFloor(account=agreement.account, under=under)
-                for under in agreed_rates_under_floor(book, agreement=agreement)
-            )
+    for newest in read_newest_agreements(connection):
+        versions = [newest]
+        if newest.effective_from > book.effective_from:
+            versions = list(read_agreements(connection, account=newest.account))
+        for i, stored in enumerate(versions):
+            if '"discounts":[]' in stored.document:
+                continue
+            name = f"agreement of {stored.account}"
+            agreement = load_json(Agreement, stored.document.encode(), name=name)
+            if agreement.series == book.series:
+                later_at = [one.effective_from for one in versions[i + 1 : i + 2]]
+                found += (
+                    AgreedUnderFloor(account=agreement.account, under=under)
+                    for under in agreed_rates_under_floor(
+                        book, agreement=agreement, until_at=min([until_at, *later_at])
+                    )
+                )
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from billing.engines.event_source import EventTable
+from billing.engines.event_source import EventFile, EventTable
 from billing.engines.file_events import file_events, table_parts
 from billing.intake.assignment import Assignment
 from billing.intake.azure_trace import read_azure_trace
@@ -79,12 +79,17 @@ class UsageFile:
             return
         with readable(self.path):
             for part in file_events(event_file(self.path), batch_rows=batch_rows):
-                # The digest is of the bytes that were there before.
-                if _stamp(self.path) != self._stamp:
-                    raise DocumentError(
-                        str(self.path), "was changed while it was read; run it again"
-                    )
+                self.refuse_changed()
                 yield part
+
+    def source(self) -> EventTable | EventFile:
+        """All its rows, as an engine reads them."""
+        return event_file(self.path) if self._data is None else self._table(self._data)
+
+    def refuse_changed(self) -> None:
+        """DocumentError where the bytes are no longer those of the digest."""
+        if self._data is None and _stamp(self.path) != self._stamp:
+            raise DocumentError(str(self.path), "was changed while it was read; run it again")
 
     def _table(self, data: bytes) -> EventTable:
         name, trace = self.path.name, self.trace
@@ -95,7 +100,7 @@ class UsageFile:
             table, rejected = read(
                 data, name=name, starting_at=trace.starting_at, assignment=trace.assignment
             )
-        return EventTable(table=table, rejected=rejected)
+        return EventTable(table=table, rejected=rejected, name=name)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -105,7 +105,14 @@ class UsageChecker:
             billed = [t for t in part if cover is not None and t.cell.epoch <= cover.through_epoch]
             later = [t for t in part if cover is None or t.cell.epoch > cover.through_epoch]
             for some, known_at in ((billed, self._known_at(cover)), (later, LAST_MOMENT_AT)):
-                pricing = self._pricing(agreed, totals=some, known_at=known_at, waived=waived)
+                through = cover.through_epoch if some is billed and cover else LAST_MOMENT_AT
+                pricing = self._pricing(
+                    agreed,
+                    totals=some,
+                    others=(t for t in totals if t.cell.epoch <= through),
+                    known_at=known_at,
+                    waived=waived,
+                )
                 for total in some:
                     state = state_of(
                         total.cell.segment_start_at,
@@ -124,6 +131,7 @@ class UsageChecker:
         agreed: AgreedPeriod | None,
         *,
         totals: Sequence[UsageTotal],
+        others: Iterable[UsageTotal],
         known_at: int,
         waived: Waived,
     ) -> _Pricing:
@@ -139,11 +147,15 @@ class UsageChecker:
             versions=newest_versions(self.connection, account=agreed.agreement.account),
             span=agreed.period,
         )
+        since_at, start_at = books.allowances_since_at(agreed.period), agreed.period.start_at
+        earlier: Sequence[UsageTotal] = ()
+        if since_at < start_at:
+            earlier = [t for t in others if since_at <= t.cell.segment_start_at < start_at]
         return _Pricing(
-            rating=rate_totals(totals, books=books, grid=grid),
+            rating=rate_totals(totals, books=books, grid=grid, earlier=earlier),
             books=books,
             grid=grid,
-            start_at=agreed.period.start_at,
+            start_at=start_at,
             waived=waived,
         )
 
@@ -226,6 +238,7 @@ def _cell_text(cell: Cell) -> str:
     return (
         f"account {cell.account}, epoch {cell.epoch}, segment from "
         f"{moment_text(cell.segment_start_at)}, {cell.model} in {cell.service_tier}"
+        f"{f', in {names}' if (names := ' and '.join(cell.windows)) else ''}"
     )
 
 

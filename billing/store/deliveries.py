@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from billing.store.points import reach
-from billing.store.rows import append_record, append_rows, read_records, select_records
+from billing.store.rows import append_record, append_rows, read_records, select_records, whole_sum
 from billing.store.tables import DELIVERIES, REFUSALS
 
 
@@ -81,5 +81,5 @@ def read_refusals(connection: Connection, *, delivery: str) -> tuple[Refusal, ..
 def sum_deliveries(connection: Connection) -> DeliverySums:
     """What was received and what became of it, over all deliveries."""
     names = ("received", "accepted", "duplicate", "conflict", "rejected")
-    query = select(*(func.coalesce(func.sum(DELIVERIES.c[name]), 0) for name in names))
+    query = select(*(func.coalesce(whole_sum(DELIVERIES.c[name]), 0) for name in names))
     return DeliverySums(**dict(zip(names, connection.execute(query).one(), strict=True)))

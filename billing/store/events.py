@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from sqlalchemy import Connection, Row, Select, and_, func, select
 
+from billing.store.copying import stage_rows
 from billing.store.points import reach
 from billing.store.rows import append_rows, json_text
 from billing.store.tables import EVENT_IDS, EVENTS
@@ -112,50 +113,113 @@ def append_events(
     """
     winners = _winners(rows)
     keys = sorted(winners)
-    firsts = _stored_firsts(connection, owner=owner, keys=keys)
-    reach("events.looked_up")
-    new = [key for key in keys if key not in firsts]
-    events = [rows[winners[key]] for key in new]
-    append_rows(
-        connection,
-        table=EVENT_IDS,
-        names=_ID_NAMES,
-        rows=[
-            (owner, e.source, e.id, e.payload_digest, e.account, epoch, received_at) for e in events
-        ],
-    )
-    reach("events.ids_appended")
-    append_rows(
-        connection,
-        table=EVENTS,
-        names=_EVENT_NAMES,
-        rows=[
-            (
-                owner,
-                e.source,
-                e.id,
-                e.account,
-                e.occurred_at,
-                e.model,
-                e.service_tier,
-                e.region,
-                e.request_tokens,
-                e.outcome,
-                json_text(e.dimensions),
-                json_text(e.units),
-                epoch,
-                received_at,
-            )
-            for e in events
-        ],
-    )
-    reach("events.appended")
-    accepted = {winners[key] for key in new}
-    for key, event in zip(new, events, strict=True):
-        firsts[key] = _First(event.payload_digest, event.account, received_at)
+    shared = (owner, epoch, received_at)
+    bulk = _append_staged if connection.dialect.name == "postgresql" else _append_looked_up
+    firsts = bulk(connection, events=[rows[winners[key]] for key in keys], shared=shared)
+    accepted: set[int] = set()
+    for key in keys:
+        if key not in firsts:
+            event = rows[winners[key]]
+            accepted.add(winners[key])
+            firsts[key] = _First(event.payload_digest, event.account, received_at)
     return tuple(
         _verdict(row, first=firsts[row.source, row.id], accepted=position in accepted)
         for position, row in enumerate(rows)
+    )
+
+
+_Shared = tuple[str, int, int]
+"""What the events of a batch have in common: owner, epoch and the moment at which they came in."""
+
+
+def _append_looked_up(
+    connection: Connection, *, events: Sequence[NewEvent], shared: _Shared
+) -> dict[tuple[str, str], _First]:
+    """Append the events whose ids are free, and give what the others' ids stand for.
+
+    ``events`` are in the order of (source, id), each once. Nobody else writes meanwhile.
+    """
+    keys = [(event.source, event.id) for event in events]
+    firsts = _stored_firsts(connection, owner=shared[0], keys=keys)
+    reach("events.looked_up")
+    new = [event for key, event in zip(keys, events, strict=True) if key not in firsts]
+    ids = [_id_row(event, shared=shared) for event in new]
+    append_rows(connection, table=EVENT_IDS, names=_ID_NAMES, rows=ids)
+    reach("events.ids_appended")
+    stored = [_event_row(event, shared=shared) for event in new]
+    append_rows(connection, table=EVENTS, names=_EVENT_NAMES, rows=stored)
+    reach("events.appended")
+    return firsts
+
+
+def _append_staged(
+    connection: Connection, *, events: Sequence[NewEvent], shared: _Shared
+) -> dict[tuple[str, str], _First]:
+    """As ``_append_looked_up``, on PostgreSQL, where others may take the same ids meanwhile: the
+    ids decide, and who comes second waits for the first to end.
+    """
+    if not events:
+        return {}
+    staged = stage_rows(
+        connection,
+        tables=(EVENTS, EVENT_IDS),
+        names=(*_EVENT_NAMES, "payload_digest"),
+        rows=[(*_event_row(one, shared=shared), one.payload_digest) for one in events],
+    )
+    reach("events.looked_up")
+    ids, columns = ", ".join(_ID_NAMES), ", ".join(_EVENT_NAMES)
+    taken = connection.exec_driver_sql(
+        f"INSERT INTO event_ids ({ids}) SELECT {ids} FROM {staged} ORDER BY owner, source, id "
+        "ON CONFLICT DO NOTHING RETURNING source, id"
+    )
+    new = {(source, event_id) for source, event_id in taken.all()}
+    reach("events.ids_appended")
+    firsts: dict[tuple[str, str], _First] = {}
+    if len(new) < len(events):
+        found = connection.exec_driver_sql(
+            "SELECT source, id, ids.payload_digest, ids.account, ids.received_at "
+            f"FROM {staged} JOIN event_ids AS ids USING (owner, source, id)"
+        )
+        firsts = {
+            (source, event_id): _First(*first)
+            for source, event_id, *first in found
+            if (source, event_id) not in new
+        }
+        connection.exec_driver_sql(
+            f"DELETE FROM {staged} USING unnest(%s::text[], %s::text[]) AS known (source, id) "
+            f"WHERE {staged}.source = known.source AND {staged}.id = known.id",
+            ([source for source, _ in firsts], [event_id for _, event_id in firsts]),
+        )
+    connection.exec_driver_sql(
+        f"INSERT INTO events ({columns}) SELECT {columns} FROM {staged} ORDER BY source, id"
+    )
+    reach("events.appended")
+    return firsts
+
+
+def _id_row(event: NewEvent, *, shared: _Shared) -> tuple[Any, ...]:
+    owner, epoch, received_at = shared
+    taken_by = (event.payload_digest, event.account, epoch, received_at)
+    return (owner, event.source, event.id, *taken_by)
+
+
+def _event_row(event: NewEvent, *, shared: _Shared) -> tuple[Any, ...]:
+    owner, epoch, received_at = shared
+    return (
+        owner,
+        event.source,
+        event.id,
+        event.account,
+        event.occurred_at,
+        event.model,
+        event.service_tier,
+        event.region,
+        event.request_tokens,
+        event.outcome,
+        json_text(event.dimensions),
+        json_text(event.units),
+        epoch,
+        received_at,
     )
 
 

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pricing_rules.document import DocumentError
@@ -24,28 +24,61 @@ class StoreBusyError(StoreError):
     """Another process held the store for longer than we wait: the same call may succeed later."""
 
 
+class StoreConflictError(StoreBusyError):
+    """Others wrote the same at the same time, and the database let them through, not us."""
+
+
+class StoreLostError(StoreError):
+    """The database is not reached, or no longer: the same call may succeed later.
+
+    Where that happened at the commit, nobody can know whether it took effect; every command may be
+    run again, and stores once what is the same.
+    """
+
+
 class StoreStoppedError(StoreError):
     """The disk or the file failed: nothing more is written until the store was opened anew."""
 
 
 _BUSY = "is in use by another process that is writing; try again"
+_FULL = "the disk is full; make room and run it again"
+_IO_FAILED = "the disk failed while it was read or written; check the disk, then run it again"
+_LOST = "the connection to the database was lost; run it again, nothing is stored twice"
 _SENTENCES: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_BUSY: (StoreBusyError, _BUSY),
     sqlite3.SQLITE_LOCKED: (StoreBusyError, _BUSY),
-    sqlite3.SQLITE_FULL: (StoreError, "the disk is full; make room and run it again"),
+    sqlite3.SQLITE_FULL: (StoreError, _FULL),
     sqlite3.SQLITE_READONLY: (StoreError, "is read-only; make the file and its folder writable"),
     sqlite3.SQLITE_CANTOPEN: (StoreError, "cannot be opened; check its folder and permissions"),
     sqlite3.SQLITE_NOTADB: (StoreError, "is not a SQLite database"),
-    sqlite3.SQLITE_IOERR: (
-        StoreStoppedError,
-        "the disk failed while it was read or written; check the disk, then run it again",
-    ),
+    sqlite3.SQLITE_IOERR: (StoreStoppedError, _IO_FAILED),
     sqlite3.SQLITE_CORRUPT: (
         StoreStoppedError,
         "the file is damaged; restore it from a backup",
     ),
 }
 """By primary result code of SQLite."""
+
+_CONFLICT = (StoreConflictError, "others write the same at the same time; try again")
+_STATES: dict[str, tuple[type[StoreError], str]] = {
+    "22003": (StoreError, "a sum or a number is beyond 64 bits; nothing was stored"),
+    "25006": (StoreError, "is read-only; name a database and a role that may write"),
+    "40001": _CONFLICT,
+    "40P01": _CONFLICT,
+    "42501": (StoreError, "its role may not do this; use the role that owns the tables"),
+    "53100": (StoreError, _FULL),
+    "53200": (StoreBusyError, "the database is out of memory; try again"),
+    "53300": (StoreBusyError, "the database has no connection left; try again"),
+    "55P03": (StoreBusyError, _BUSY),
+    "57014": (StoreBusyError, "the database cancelled it after its time limit; try again"),
+    "57P01": (StoreLostError, _LOST),
+    "57P02": (StoreLostError, _LOST),
+    "57P03": (StoreLostError, "the database is starting or stopping; try again"),
+    "58030": (StoreStoppedError, _IO_FAILED),
+    "XX001": (StoreStoppedError, "a table is damaged; restore the database from a backup"),
+    "XX002": (StoreStoppedError, "an index is damaged; rebuild it or restore a backup"),
+}
+"""By SQLSTATE of PostgreSQL."""
 
 _CONSTRAINT_DATATYPE = sqlite3.SQLITE_CONSTRAINT | 12 << 8  # sqlite3 of Python has no name for it
 _TOO_LARGE = "a sum or a number is beyond 64 bits; nothing was stored"
@@ -57,20 +90,25 @@ def store_faults(where: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        fault = _fault(error.orig, where=where)
+        fault = _fault(error.orig, where=where) or _connection_fault(error, where=where)
         if fault is None:
             raise
         raise fault from error
     except PoolTimeoutError as error:
         raise StoreBusyError(where, "too many commands use it at once; try again") from error
     except OverflowError as error:
-        if "SQLite INTEGER" not in str(error):
+        # As sqlite3 and psycopg say it.
+        if "SQLite INTEGER" not in str(error) and "int too big to convert" not in str(error):
             raise
         raise StoreError(where, _TOO_LARGE) from error
 
 
 def _fault(original: object, *, where: str) -> StoreError | None:
     """The StoreError of a driver's error; None where it is a bug of ours."""
+    state = getattr(original, "sqlstate", None)
+    if isinstance(state, str):
+        told = _STATES.get(state)
+        return told[0](where, told[1]) if told else None
     code = getattr(original, "sqlite_errorcode", None)
     if not isinstance(code, int):
         return None
@@ -81,3 +119,20 @@ def _fault(original: object, *, where: str) -> StoreError | None:
         return StoreError(where, _TOO_LARGE) if too_large else None
     found = _SENTENCES.get(code & 0xFF)
     return found[0](where, found[1]) if found else None
+
+
+def _connection_fault(error: DBAPIError, *, where: str) -> StoreError | None:
+    """The StoreError of a connection that was lost or never made; None where it is another error.
+
+    The driver of PostgreSQL gives such errors no SQLSTATE.
+    """
+    if error.connection_invalidated:
+        return StoreLostError(where, _LOST)
+    if (
+        not type(error.orig).__module__.startswith("psycopg")
+        or not isinstance(error, OperationalError)
+        or getattr(error.orig, "sqlstate", None)
+    ):
+        return None
+    said = str(error.orig).strip().splitlines()[-1:] or ["no answer"]
+    return StoreLostError(where, f"cannot be reached ({said[0]:.200}); check its address and login")

@@ -7,8 +7,8 @@ the grid or its agreements have a newer version than those that its totals were 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Connection, Row, func, select
@@ -16,13 +16,25 @@ from sqlalchemy import Connection, Row, func, select
 from billing.store.points import reach
 from billing.store.rows import append_rows, json_text, read_records, select_records, upsert
 from billing.store.tables import ACCOUNT_GRIDS, AGREEMENTS, GRID_VERSIONS, USAGE_TOTALS
+from pricing_rules.document import dump, load_json
+from pricing_rules.period import CalendarCut
 from pricing_rules.usage.totals import Grid
+from pricing_rules.windows import NamedWindow, Window
 
 _ACCOUNTS_AT_ONCE = 10_000
 """Accounts looked up with one statement; SQLite takes 32,766 parameters."""
 
 _read_numbers = msgspec.json.Decoder(tuple[int, ...]).decode
 _read_names = msgspec.json.Decoder(tuple[str, ...]).decode
+_read_cuts = msgspec.json.Decoder(tuple[tuple[Literal["day", "month"], str], ...]).decode
+
+
+class _Windowed(msgspec.Struct):
+    name: str
+    window: msgspec.Raw
+
+
+_read_windows = msgspec.json.Decoder(tuple[_Windowed, ...]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +85,8 @@ def append_grid(connection: Connection, *, grid: Grid, reason: str, registered_a
         json_text(grid.thresholds_tokens),
         json_text(grid.dimensions),
         json_text(grid.instants_at),
+        json_text([{"name": one.name, "window": dump(one.window)} for one in grid.windows]),
+        json_text([(cut.every, cut.zone) for cut in grid.calendar_cuts]),
         reason,
         registered_at,
     )
@@ -104,13 +118,14 @@ def read_account_grids(
 
 
 def append_account_grids(connection: Connection, *, grids: Sequence[AccountGrid]) -> None:
-    """Note under which versions the totals of new accounts are built, in the order of accounts."""
-    append_rows(
-        connection,
-        table=ACCOUNT_GRIDS,
-        names=("account", "grid_version", "agreement_version"),
-        rows=sorted((one.account, one.grid_version, one.agreement_version) for one in grids),
-    )
+    """Note under which versions the totals of new accounts are built, in the order of accounts.
+
+    An account that got its versions meanwhile keeps them.
+    """
+    statement = upsert(ACCOUNT_GRIDS, dialect=connection.dialect).on_conflict_do_nothing()
+    rows = [asdict(one) for one in sorted(grids, key=lambda one: one.account)]
+    if rows:
+        connection.execute(statement, rows)
     reach("grid.account_set")
 
 
@@ -149,11 +164,22 @@ def stale_accounts(connection: Connection) -> tuple[str, ...]:
     return tuple(connection.scalars(query))
 
 
+def _read_window(raw: msgspec.Raw) -> Window:
+    return load_json(Window, bytes(raw), name="window of the grid")
+
+
 def _grid(row: Row[Any]) -> GridVersion:
     grid = Grid(
         instants_at=_read_numbers(row.instants),
         thresholds_tokens=_read_numbers(row.thresholds),
         dimensions=_read_names(row.dimensions),
+        windows=tuple(
+            NamedWindow(name=one.name, window=_read_window(one.window))
+            for one in _read_windows(row.windows)
+        ),
+        calendar_cuts=tuple(
+            CalendarCut(every=every, zone=zone) for every, zone in _read_cuts(row.calendar_cuts)
+        ),
     )
     return GridVersion(
         version=row.version, grid=grid, reason=row.reason, registered_at=row.registered_at

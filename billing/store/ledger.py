@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from billing.store.points import reach
-from billing.store.rows import append_record, append_rows, read_records, select_records
+from billing.store.rows import append_record, append_rows, read_records, select_records, whole_sum
 from billing.store.tables import LEDGER_ENTRIES, LEDGER_TRANSACTIONS
 
 
@@ -97,7 +97,7 @@ def read_balances(connection: Connection) -> tuple[LedgerBalance, ...]:
     """The balance of every ledger account and currency, folded from all entries (I31)."""
     key = (LEDGER_ENTRIES.c.ledger_account, LEDGER_TRANSACTIONS.c.currency)
     query = (
-        select(*key, func.sum(LEDGER_ENTRIES.c.amount_minor))
+        select(*key, whole_sum(LEDGER_ENTRIES.c.amount_minor))
         .join(LEDGER_TRANSACTIONS)
         .group_by(*key)
         .order_by(*key)

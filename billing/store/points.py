@@ -31,6 +31,8 @@ STORE_POINTS = (
     "ledger.transaction_appended",
     "ledger.entries_appended",
     "waiver.appended",
+    "api_key.appended",
+    "api_key.revoked",
     "audit.appended",
 )
 """Reached by the functions of this room."""

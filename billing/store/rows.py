@@ -5,15 +5,18 @@ Invariant: a record is a frozen dataclass whose fields are columns of its table,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Dialect, Select, Table, insert, select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, Dialect, Select, Table, cast, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
+
+from billing.store.copying import copy_rows
+from billing.store.table_parts import Whole
 
 R = TypeVar("R")
 
@@ -55,26 +58,44 @@ def append_rows(
     connection: Connection, *, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> None:
     """Insert many rows, as tuples in the order of ``names``, which is that of the table."""
-    if rows:
-        statement = _insert_sql(table, names, connection.dialect)
-        connection.exec_driver_sql(statement, list(rows))
+    if not rows:
+        return
+    _check_order(table, names)
+    if connection.dialect.name == "postgresql":
+        copy_rows(connection, table=table, names=names, rows=rows)
+        return
+    statement = _insert_sql(table, names, connection.dialect)
+    connection.exec_driver_sql(statement, list(rows))
 
 
-def upsert(table: Table, *, dialect: Dialect) -> sqlite.Insert:
+def upsert(table: Table, *, dialect: Dialect) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that can say what to do on a conflict: each kind of database has its own."""
-    if dialect.name != "sqlite":
-        raise NotImplementedError(f"upserts on {dialect.name}")
-    return sqlite.insert(table)
+    return _UPSERTS[dialect.name](table)
+
+
+_UPSERTS: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+
+
+def whole_sum(of: ColumnElement[int]) -> ColumnElement[int]:
+    """The sum of 64-bit integers as one; where it is beyond them, the database refuses."""
+    # PostgreSQL adds them as decimals.
+    return cast(func.sum(of), Whole)
 
 
 def _values(record: object) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
 
 
-@lru_cache(maxsize=64)
-def _insert_sql(table: Table, names: tuple[str, ...], dialect: Dialect) -> str:
+def _check_order(table: Table, names: tuple[str, ...]) -> None:
     if names != tuple(column.name for column in table.c if column.name in names):
         raise ValueError(f"{names} are not columns of {table.name} in their order")
+
+
+@lru_cache(maxsize=64)
+def _insert_sql(table: Table, names: tuple[str, ...], dialect: Dialect) -> str:
     # The driver takes the tuples as they are: the statement's own machinery costs more for each
     # row than the database does.
     return str(insert(table).compile(dialect=dialect, column_keys=list(names)))

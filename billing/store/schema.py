@@ -21,36 +21,36 @@ from sqlalchemy import Connection, inspect
 
 import billing
 from billing.store.faults import StoreError, store_faults
-from billing.store.sqlite import append_only_triggers, refuse_read_only, sqlite_engine, store_file
+from billing.store.place import Place, find_place
+from billing.store.postgresql import append_only_rules
+from billing.store.sqlite import append_only_triggers
 
 
 def upgrade(path_or_url: str | Path) -> str:
     """Bring a store to the newest revision, and make it where there is none; returns the revision.
 
-    StoreError where its folder does not exist, where the file is another program's database, or
-    where it was made by a newer version of this one.
+    StoreError where the folder of its file does not exist, where it is the database of another
+    program, or where it was made by a newer version of this one.
     """
-    file = store_file(path_or_url)
-    if not file.absolute().parent.is_dir():
-        raise StoreError(str(file), "its folder does not exist; make it first")
-    with _connected(file, writes=True) as connection:
+    place = find_place(path_or_url)
+    with _connected(place, access="schema") as connection:
         if _revision(connection) is None and inspect(connection).get_table_names():
-            raise StoreError(str(file), "holds the tables of another program; name another file")
+            raise StoreError(place.where, "holds the tables of another program; name another one")
         try:
             command.upgrade(alembic_config(connection), "head")
         except CommandError as error:
             raise StoreError(
-                str(file), f"was made by another version of this program ({error}); upgrade it"
+                place.where, f"was made by another version of this program ({error}); upgrade it"
             ) from error
     return head_revision()
 
 
 def current_revision(path_or_url: str | Path) -> str | None:
-    """The revision that a store is at; None where the file is absent or holds no store."""
-    file = store_file(path_or_url)
-    if not file.exists():
+    """The revision that a store is at; None where there is none."""
+    place = find_place(path_or_url)
+    if not place.is_there():
         return None
-    with _connected(file, writes=False) as connection:
+    with _connected(place, access="read") as connection:
         return _revision(connection)
 
 
@@ -79,9 +79,10 @@ def alembic_config(connection: Connection | None) -> Config:
 
 def append_only_ddl(table: str, *, dialect: str) -> tuple[str, ...]:
     """The statements, for a migration, that make a table append-only on a kind of database."""
-    if dialect == "sqlite":
-        return append_only_triggers(table)
-    raise NotImplementedError(f"append-only tables on {dialect}")
+    return _APPEND_ONLY[dialect](table)
+
+
+_APPEND_ONLY = {"sqlite": append_only_triggers, "postgresql": append_only_rules}
 
 
 def _revision(connection: Connection) -> str | None:
@@ -89,15 +90,12 @@ def _revision(connection: Connection) -> str | None:
 
 
 @contextmanager
-def _connected(file: Path, *, writes: bool) -> Iterator[Connection]:
-    if file.is_dir():
-        raise StoreError(str(file), "is a folder; name a file")
-    if file.exists():
-        refuse_read_only(file)
-    engine = sqlite_engine(file)
+def _connected(place: Place, *, access: str) -> Iterator[Connection]:
+    place.check()
+    engine = place.engine()
     try:
-        with store_faults(str(file)), engine.connect() as opened:
-            connection = opened.execution_options(writes=writes)
+        with store_faults(place.where), engine.connect() as opened:
+            connection = opened.execution_options(access=access)
             with connection.begin():
                 yield connection
     finally:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from billing.store.faults import StoreError
@@ -33,42 +32,50 @@ _PRAGMAS = (
 )
 
 
-def store_file(path_or_url: str | Path) -> Path:
-    """The SQLite file that a path or a ``sqlite:///`` URL names.
+@dataclass(frozen=True, slots=True)
+class SqliteFile:
+    """A store in a file, whether the file is there or not."""
 
-    StoreError for another scheme, for a URL with parameters, and for a store that is no file.
-    """
-    text = str(path_or_url)
-    if "://" not in text:
-        if text in {"", ":memory:"}:
-            raise StoreError("store", "must be a file; name one such as store.db")
-        return Path(text)
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        raise StoreError("store", f'"{text:.60}" is not a URL such as sqlite:///store.db') from None
-    if url.drivername != "sqlite":
-        scheme = url.drivername
-        raise StoreError(
-            "store", f'"{scheme:.40}" is not a kind of store; name a file or sqlite:///store.db'
-        )
+    file: Path
+
+    @property
+    def where(self) -> str:
+        """How messages name it."""
+        return str(self.file)
+
+    def is_there(self) -> bool:
+        """Whether the file exists."""
+        return self.file.exists()
+
+    def check(self) -> None:
+        """StoreError where no store can be: at a folder, in none, or where nobody may write."""
+        folder = self.file.absolute().parent
+        if self.file.is_dir():
+            raise StoreError(self.where, "is a folder; name a file")
+        if not folder.is_dir():
+            raise StoreError(self.where, "its folder does not exist; make it first")
+        if self.file.exists():
+            for path in (self.file, folder):  # the write-ahead log lies beside the file
+                # The mode, too: root may write what its owner made read-only.
+                if not os.access(path, os.W_OK) or not path.stat().st_mode & 0o222:
+                    raise StoreError(str(path), "is read-only; a store must be writable")
+
+    def engine(self) -> Engine:
+        """An engine that begins each transaction as the ``access`` of its connection says."""
+        return sqlite_engine(self.file)
+
+
+def url_file(url: URL) -> Path:
+    """The file of a ``sqlite:///`` URL. StoreError for parameters, and where it is no file."""
     if url.query or url.host or not url.database or url.database == ":memory:":
         raise StoreError("store", "must be a plain file such as sqlite:///store.db")
     return Path(url.database)
 
 
-def refuse_read_only(file: Path) -> None:
-    """StoreError where the file or its folder (the WAL lies beside it) may not be written."""
-    for path in (file, file.absolute().parent):
-        # The mode, too: root may write what its owner made read-only.
-        if not os.access(path, os.W_OK) or not path.stat().st_mode & 0o222:
-            raise StoreError(str(path), "is read-only; a store must be writable")
-
-
 def sqlite_engine(file: Path) -> Engine:
     """An engine whose transactions are explicit: BEGIN IMMEDIATE, or BEGIN for reading only.
 
-    Which of both is the execution option ``writes`` of the connection.
+    Which of both is the execution option ``access`` of the connection: "read", or another word.
     """
     engine = create_engine(
         URL.create("sqlite", database=str(file)),
@@ -89,7 +96,7 @@ def _prepare(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options()["writes"]
+    writes = connection.get_execution_options()["access"] != "read"
     connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

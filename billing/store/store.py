@@ -1,27 +1,54 @@
-"""Opening a store, and its two kinds of transaction.
+"""Opening a store, and its kinds of transaction.
 
-Invariant: everything that is written is written inside one ``Store.write()``, whole or not at all.
-After the disk failed once, nothing is written until the store was opened anew.
+Invariant: everything that is written is written inside one ``Store.write()`` or one piece of work
+of ``Store.beside()``, whole or not at all. After the disk failed once, nothing is written until the
+store was opened anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from billing.store.faults import StoreBusyError, StoreError, StoreStoppedError, store_faults
+from billing.store.faults import (
+    StoreBusyError,
+    StoreConflictError,
+    StoreError,
+    StoreLostError,
+    StoreStoppedError,
+    store_faults,
+)
+from billing.store.place import find_place
 from billing.store.points import reach
-from billing.store.sqlite import refuse_read_only, sqlite_engine, store_file
 from billing.store.tables import REVISION
 
-__all__ = ["Connection", "Store", "StoreBusyError", "StoreError", "StoreStoppedError", "open_store"]
+__all__ = [
+    "Connection",
+    "Store",
+    "StoreBusyError",
+    "StoreConflictError",
+    "StoreError",
+    "StoreLostError",
+    "StoreStoppedError",
+    "open_store",
+]
 
+T = TypeVar("T")
+
+TRIES = 5
+"""How often a piece of work is begun before it is refused, because others wrote the same."""
+
+_FIRST_PAUSE_S = 0.02
+
+_NO_TABLE = "42P01"
 _REVISION_QUERY = text("SELECT version_num FROM alembic_version")
 
 
@@ -36,32 +63,55 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction that writes: it holds the write lock, and commits at the end.
+        """One transaction that writes, alone: no other writes meanwhile. It commits at the end.
 
         Whatever is raised inside, and whatever the database refuses, rolls all of it back.
         StoreBusyError where another process writes for longer than we wait. Never nest two.
         """
-        with self._transaction(writes=True) as connection:
+        with self._writing(access="alone") as connection:
+            yield connection
+
+    def beside(self, work: Callable[[Connection], T]) -> T:
+        """Do a piece of work in one transaction that writes; gives what the work gives.
+
+        On PostgreSQL others of this kind run at the same time, and the work locks what it shares
+        with them: see ``billing.store.locks``. Where the database breaks a tie by ending one, all
+        of the work is done again, up to five times, so it must be safe to repeat. On SQLite it is
+        alone, as in ``write``. StoreConflictError where it did not come through.
+        """
+        for tried in range(1, TRIES + 1):
+            try:
+                with self._writing(access="beside") as connection:
+                    return work(connection)
+            except StoreConflictError:
+                if tried == TRIES:
+                    raise
+                time.sleep(_FIRST_PAUSE_S * 2**tried)
+        raise AssertionError("the last try returns or raises")
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One transaction that only reads: all of it sees the store as it was at the beginning."""
+        with self._transaction(access="read") as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self, *, access: str) -> Iterator[Connection]:
+        with self._transaction(access=access) as connection:
             reach("write.begun")
             yield connection
             reach("write.uncommitted")
         reach("write.committed")
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """One transaction that only reads: all of it sees the store as it was at the beginning."""
-        with self._transaction(writes=False) as connection:
-            yield connection
-
-    @contextmanager
-    def _transaction(self, *, writes: bool) -> Iterator[Connection]:
+    def _transaction(self, *, access: str) -> Iterator[Connection]:
         if self.stopped is not None:
             raise StoreStoppedError(self.where, self.stopped.sentence)
         try:
             with store_faults(self.where), self.engine.connect() as opened:
-                connection = opened.execution_options(writes=writes)
+                connection = opened.execution_options(access=access)
                 with connection.begin():
-                    # It fixes the snapshot, too: SQLite takes it at the first read, not at BEGIN.
+                    # It fixes what a reader sees, too: at the first query, not at BEGIN.
                     _check_revision(connection, where=self.where)
                     yield connection
         except StoreStoppedError as error:
@@ -69,7 +119,7 @@ class Store:
             raise
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, or of the connections."""
         self.engine.dispose()
 
     def __enter__(self) -> Store:
@@ -85,20 +135,21 @@ class Store:
 
 
 def open_store(path_or_url: str | Path) -> Store:
-    """Open the store in a SQLite file, given by path or as ``sqlite:///PATH``.
+    """Open the store in a SQLite file or a PostgreSQL database.
 
+    A file is named by its path or as ``sqlite:///PATH``, a database as
+    ``postgresql://USER@HOST/DATABASE``; a password may also come from the environment of libpq.
     StoreError where there is none, where it is at another revision than this version of the
-    program (``tokenworks db upgrade`` makes or upgrades one), where the file is read-only, damaged
-    or no database, or where the URL is of another kind.
+    program (``tokenworks db upgrade`` makes or upgrades one), where a file is read-only, damaged
+    or no database, where a database cannot be reached or would not be durable, or where the URL is
+    of another kind.
     """
-    file = store_file(path_or_url)
-    where = str(file)
-    if file.is_dir():
-        raise StoreError(where, "is a folder; name a file")
-    if not file.exists():
+    place = find_place(path_or_url)
+    place.check()
+    where = place.where
+    if not place.is_there():
         raise StoreError(where, f"there is no store; run tokenworks db upgrade --store {where}")
-    refuse_read_only(file)
-    store = Store(where=where, engine=sqlite_engine(file))
+    store = Store(where=where, engine=place.engine())
     try:
         with store.read():
             pass
@@ -113,8 +164,10 @@ def _check_revision(connection: Connection, *, where: str) -> None:
     try:
         # Asked in each transaction: looking for the table first costs more than all the rest.
         revision = connection.scalar(_REVISION_QUERY)
-    except DBAPIError:
-        if inspect(connection).has_table("alembic_version"):
+    except DBAPIError as error:
+        # PostgreSQL says what it is, and takes no more questions; SQLite is asked.
+        state = getattr(error.orig, "sqlstate", "")
+        if inspect(connection).has_table("alembic_version") if state == "" else state != _NO_TABLE:
             raise
         raise StoreError(where, f"holds no tables of a store; {upgrade}") from None
     if revision != REVISION:

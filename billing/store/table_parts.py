@@ -24,6 +24,9 @@ STRICT = {"sqlite_strict": True}
 KEYED = {"sqlite_strict": True, "sqlite_with_rowid": False}
 """STRICT, and stored in the order of the primary key: one tree where there would be two."""
 
+GIVEN = {"autoincrement": False}
+"""A whole number as the key that we give ourselves: PostgreSQL makes no sequence for it."""
+
 
 class StoredRow(SQLModel):
     """A row of a table of the store."""
@@ -53,8 +56,9 @@ class Words(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
         """TEXT, with the collation spelled out where bytes are not the default."""
-        collation = "C" if dialect.name == "postgresql" else None
-        return dialect.type_descriptor(Text(collation=collation))
+        if dialect.name == "postgresql":
+            return Text(collation="C")  # its own descriptor would make a VARCHAR of it
+        return dialect.type_descriptor(Text())
 
 
 def named(*names: str) -> tuple[CheckConstraint, ...]:

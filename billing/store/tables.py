@@ -19,8 +19,10 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
-import billing.store.invoice_tables  # noqa: F401 (it fills METADATA)
+import billing.store.api_key_tables
+import billing.store.invoice_tables  # noqa: F401 (they fill METADATA)
 from billing.store.table_parts import (
+    GIVEN,
     KEYED,
     METADATA,
     STRICT,
@@ -31,7 +33,7 @@ from billing.store.table_parts import (
     named,
 )
 
-REVISION = "0002"
+REVISION = "0004"
 """The migration at which the schema equals these models; a store at another one is not opened."""
 
 APPEND_ONLY = (
@@ -48,6 +50,8 @@ APPEND_ONLY = (
     "ledger_transactions",
     "ledger_entries",
     "waivers",
+    "api_keys",
+    "api_key_revocations",
     "audit",
 )
 """Tables of facts: their rows are inserted, never edited and never removed (by trigger)."""
@@ -111,7 +115,7 @@ class UsageTotalRow(StoredRow, table=True):
 
     __tablename__ = "usage_totals"
     __table_args__ = (
-        *named("account", "model", "service_tier", "outcome", "unit"),
+        *named("account", "model", "service_tier", "outcome", "windows", "unit"),
         *at_least(1, "epoch"),
         *at_least(0, "segment_start_at", "size_class_tokens", "count"),
         KEYED,
@@ -126,6 +130,7 @@ class UsageTotalRow(StoredRow, table=True):
     region: str = Field(primary_key=True, sa_type=Words)
     outcome: str = Field(primary_key=True, sa_type=Words)
     dimensions: str = Field(primary_key=True, sa_type=Words)
+    windows: str = Field(primary_key=True, sa_type=Words)
     unit: str = Field(primary_key=True, sa_type=Words)
     count: int = Field(sa_type=Whole)
 
@@ -136,15 +141,17 @@ class GridVersionRow(StoredRow, table=True):
     __tablename__ = "grid_versions"
     __table_args__ = (
         *at_least(1, "version"),
-        *named("thresholds", "dimensions", "instants", "reason"),
+        *named("thresholds", "dimensions", "instants", "windows", "calendar_cuts", "reason"),
         *at_least(0, "registered_at"),
         STRICT,
     )
 
-    version: int = Field(primary_key=True, sa_type=Whole)
+    version: int = Field(primary_key=True, sa_type=Whole, sa_column_kwargs=GIVEN)
     thresholds: str = Field(sa_type=Words)
     dimensions: str = Field(sa_type=Words)
     instants: str = Field(sa_type=Words)
+    windows: str = Field(sa_type=Words)
+    calendar_cuts: str = Field(sa_type=Words)
     reason: str = Field(sa_type=Words)
     registered_at: int = Field(sa_type=Whole)
 
@@ -208,7 +215,7 @@ class EpochRow(StoredRow, table=True):
     __tablename__ = "epochs"
     __table_args__ = (*at_least(1, "epoch"), *at_least(0, "sealed_at"), STRICT)
 
-    epoch: int = Field(primary_key=True, sa_type=Whole)
+    epoch: int = Field(primary_key=True, sa_type=Whole, sa_column_kwargs=GIVEN)
     sealed_at: int = Field(sa_type=Whole)
 
 
@@ -290,4 +297,6 @@ INVOICE_LINES = METADATA.tables["invoice_lines"]
 LEDGER_TRANSACTIONS = METADATA.tables["ledger_transactions"]
 LEDGER_ENTRIES = METADATA.tables["ledger_entries"]
 WAIVERS = METADATA.tables["waivers"]
+API_KEYS = METADATA.tables["api_keys"]
+API_KEY_REVOCATIONS = METADATA.tables["api_key_revocations"]
 AUDIT = METADATA.tables["audit"]

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Dialect, Row, Select, delete, select
 
+from billing.store.copying import stage_rows
 from billing.store.grid import set_account_grid
 from billing.store.points import reach
 from billing.store.rows import json_text, upsert
@@ -27,6 +28,7 @@ _KEY = tuple(column.name for column in USAGE_TOTALS.primary_key)
 _CELL = _KEY[:-1]
 
 _read_pairs = msgspec.json.Decoder(dict[str, str]).decode
+_read_keys = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +127,13 @@ def replace_totals(
 
 def _add(connection: Connection, *, totals: Sequence[UsageTotal]) -> None:
     rows = sorted(_rows(totals))
-    if rows:
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_upsert_sql(connection.dialect), rows)
+        return
+    staged = stage_rows(connection, tables=(USAGE_TOTALS,), names=(*_KEY, "count"), rows=rows)
+    connection.exec_driver_sql(_STAGED_UPSERT.format(staged=staged))
 
 
 def _rows(totals: Sequence[UsageTotal]) -> Iterator[tuple[Any, ...]]:
@@ -142,10 +149,21 @@ def _rows(totals: Sequence[UsageTotal]) -> Iterator[tuple[Any, ...]]:
             cell.region,
             cell.outcome,
             json_text(dict(cell.dimensions)),
+            json_text(cell.windows),
         )
         for unit, count in ((REQUESTS, total.events), *total.leaves.items()):
             if count:
                 yield (*key, unit, count)
+
+
+_KEY_SQL = ", ".join(_KEY)
+_STAGED_UPSERT = (
+    f"INSERT INTO usage_totals ({_KEY_SQL}, count) "
+    f"SELECT {_KEY_SQL}, SUM(count)::BIGINT FROM {{staged}} "
+    # Each row once, as it must be, and in key order: no two transactions wait for each other.
+    f"GROUP BY {_KEY_SQL} ORDER BY {_KEY_SQL} "
+    f"ON CONFLICT ({_KEY_SQL}) DO UPDATE SET count = usage_totals.count + excluded.count"
+)
 
 
 @lru_cache(maxsize=8)
@@ -166,6 +184,7 @@ def _totals(connection: Connection, *, query: Select[Any]) -> Iterator[UsageTota
         leaves: dict[str, int] = {row[-2]: row[-1] for row in group}
         fields = dict(zip(_CELL, key, strict=True))
         fields["dimensions"] = tuple(sorted(_read_pairs(fields["dimensions"]).items()))
+        fields["windows"] = _read_keys(fields["windows"])
         yield UsageTotal(cell=Cell(**fields), events=leaves.pop(REQUESTS, 0), leaves=leaves)
 
 

@@ -63,6 +63,8 @@ def downgrade() -> None:
     """Remove the tables; their triggers and indexes go with them."""
     for table in reversed(TABLES):
         op.drop_table(table)
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION never_edited()")
 
 
 def _event_ids() -> None:
@@ -177,7 +179,7 @@ def _usage_totals() -> None:
 def _grid_versions() -> None:
     op.create_table(
         "grid_versions",
-        sa.Column("version", WHOLE, nullable=False),
+        sa.Column("version", WHOLE, autoincrement=False, nullable=False),
         sa.Column("thresholds", WORDS, nullable=False),
         sa.Column("dimensions", WORDS, nullable=False),
         sa.Column("instants", WORDS, nullable=False),
@@ -259,7 +261,7 @@ def _agreements() -> None:
 def _epochs() -> None:
     op.create_table(
         "epochs",
-        sa.Column("epoch", WHOLE, nullable=False),
+        sa.Column("epoch", WHOLE, autoincrement=False, nullable=False),
         sa.Column("sealed_at", WHOLE, nullable=False),
         sa.PrimaryKeyConstraint("epoch", name=op.f("pk_epochs")),
         sa.CheckConstraint("epoch >= 1", name=op.f("ck_epochs_epoch_bounded")),

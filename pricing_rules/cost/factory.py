@@ -1,79 +1,55 @@
-"""What the factory pays: ``factory.yaml``, and from it the cost of an accelerator-hour by parts.
+"""What the factory pays: ``factory.yaml``, its hardware, pools, models and costs per Mtok.
 
-Invariant: every figure has a source and a date, and the parts of an hour add up to its total. What
-this version cannot compute (economic depreciation, electricity by the hour) is refused by name.
+Invariant: every figure has a source and a date, and what a floor needs of it is either stated or
+refused by name, never guessed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from math import expm1, fsum, log1p
 from typing import Final, Literal
 
-from pydantic import Field, JsonValue, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from pricing_rules.document import Document, DocumentError, Name, Text, load_yaml
-from pricing_rules.money import RateText
+from pricing_rules.cost.depreciation import Depreciation
+from pricing_rules.cost.figures import (
+    Figure,
+    FiguresByHour,
+    LoadByHour,
+    PositiveFigure,
+    PueFigure,
+    ShareFigure,
+)
+from pricing_rules.document import Document, DocumentError, Name, load_yaml
 
-HOURS_PER_YEAR: Final = 8760
-MONTHS_PER_YEAR: Final = 12
-
-
-class Figure(Document):
-    """A number, where it comes from and of when; the field that holds it names its unit."""
-
-    value: RateText
-    source: Text
-    source_date: date
-
-    @property
-    def source_text(self) -> str:
-        """The source and its date in one text."""
-        return f"{self.source} ({self.source_date.isoformat()})"
-
-
-class PositiveFigure(Figure):
-    """A figure above zero."""
-
-    @field_validator("value")
-    @classmethod
-    def _positive(cls, value: Decimal) -> Decimal:
-        if value <= 0:
-            raise ValueError(f'must be above 0, not "{value}"')
-        return value
-
-
-class ShareFigure(PositiveFigure):
-    """A figure above zero and at most one, such as availability or utilization."""
-
-    @field_validator("value")
-    @classmethod
-    def _share(cls, value: Decimal) -> Decimal:
-        if value > 1:
-            raise ValueError(f'must be at most 1, not "{value}"; write 60 % as "0.6"')
-        return value
-
-
-class PueFigure(Figure):
-    """Facility power over IT power, at least one."""
-
-    @field_validator("value")
-    @classmethod
-    def _at_least_one(cls, value: Decimal) -> Decimal:
-        if value < 1:
-            raise ValueError(f'a PUE is at least 1, not "{value}"')
-        return value
+LICENCE: Final = "licence"
+"""What the licence of a model is called among its costs per million tokens."""
 
 
 class Power(Document):
-    """Power of one accelerator; ``it_kw`` is at the server, with its share of the host."""
+    """Power of one accelerator; ``it_kw`` is at the server, with its share of the host.
+
+    ``it_idle_kw`` is by the same meter while it serves nothing: a short_run floor charges what
+    serving draws over it.
+    """
 
     board_kw: PositiveFigure | None = None
     it_kw: PositiveFigure | None = None
+    it_idle_kw: PositiveFigure | None = None
     pue: PueFigure | None = None
+
+    @model_validator(mode="after")
+    def _idle_draws_less(self) -> Power:
+        if self.it_idle_kw is None:
+            return self
+        if self.it_kw is None or self.it_idle_kw.value > self.it_kw.value:
+            busy = "none" if self.it_kw is None else str(self.it_kw.value)
+            raise ValueError(
+                f"it_idle_kw {self.it_idle_kw.value} must be at most it_kw, which is {busy}"
+            )
+        return self
 
 
 class Rented(Document):
@@ -82,33 +58,12 @@ class Rented(Document):
     all_in_usd_per_hour: PositiveFigure
 
 
-class Depreciation(Document):
-    """How a price becomes a yearly cost: ``straight`` over its life, or with interest on the rest.
-
-    ``capital_recovery`` multiplies the price by r / (1 - (1 + r)^-years) a year.
-    """
-
-    basis: Literal["straight", "capital_recovery", "economic"]
-    interest_per_year: Figure | None = None
-
-    @model_validator(mode="after")
-    def _computable(self) -> Depreciation:
-        if self.basis == "economic":
-            raise ValueError(
-                "economic depreciation is not computed by this version; "
-                "write straight or capital_recovery"
-            )
-        if (self.basis == "capital_recovery") != (self.interest_per_year is not None):
-            raise ValueError("interest_per_year belongs to capital_recovery, and is needed there")
-        return self
-
-
 class Owned(Document):
     """An accelerator that the factory bought; prices and hourly costs are per accelerator.
 
     ``system_share_usd``: its share of host, rack and cooling. ``datacentre_usd_per_kw_month`` is
-    per IT kW. ``electricity_usd_per_kwh_by_hour`` is refused so far. ``availability``: the share of
-    hours in which it can serve, which carries the cost of all.
+    per IT kW. Electricity is flat or by hour, one of the two. ``availability``: the share of hours
+    in which it can serve, which carries the cost of all.
     """
 
     accelerator_price_usd: Figure
@@ -117,18 +72,29 @@ class Owned(Document):
     life_years: PositiveFigure
     depreciation: Depreciation
     datacentre_usd_per_kw_month: Figure
-    electricity_usd_per_kwh_by_hour: JsonValue = None
-    electricity_usd_per_kwh: Figure
+    electricity_usd_per_kwh: Figure | None = None
+    electricity_usd_per_kwh_by_hour: FiguresByHour | None = None
     staff_software_usd_per_hour: Figure
     availability: ShareFigure
 
-    @field_validator("electricity_usd_per_kwh_by_hour")
-    @classmethod
-    def _flat(cls, value: JsonValue) -> None:
-        raise ValueError(
-            "electricity by the hour is not computed by this version; "
-            "state one electricity_usd_per_kwh"
-        )
+    @model_validator(mode="after")
+    def _computable(self) -> Owned:
+        if (self.electricity_usd_per_kwh is None) == (self.electricity_usd_per_kwh_by_hour is None):
+            raise ValueError(
+                "electricity is flat or by the hour; write exactly one of electricity_usd_per_kwh "
+                "and electricity_usd_per_kwh_by_hour"
+            )
+        age, life = self.depreciation.age_years, self.life_years.value
+        if age is not None and life % 1:
+            raise ValueError(
+                f"economic depreciation is by whole years; life_years is {life}, write it whole"
+            )
+        if age is not None and age.value >= life:
+            raise ValueError(
+                f"its age of {age.value} years is its life of {life} or more, by which its price "
+                "is recovered; state a longer life, or prices of 0"
+            )
+        return self
 
 
 class Hardware(Document):
@@ -151,6 +117,8 @@ class Pool(Document):
     """Accelerators that serve together: how many of which hardware, which models, service tiers.
 
     ``utilization`` is the share of their available time that is sold, with its own source.
+    ``load_by_hour`` weighs electricity that is priced by the hour: a token pays for the hour in
+    which it is served. Without one a usage mix weighs it, and without that all hours are alike.
     """
 
     name: Name
@@ -159,13 +127,45 @@ class Pool(Document):
     models: tuple[Name, ...] = Field(min_length=1)
     service_tiers: tuple[Name, ...] = Field(min_length=1)
     utilization: ShareFigure
+    load_by_hour: LoadByHour | None = None
+
+
+class ModelCost(Document):
+    """What a model costs beside the accelerators: what it cost to make, or a licence, or both.
+
+    ``cost_usd`` is spread over ``over_mtok``: the million tokens of every kind that would be served
+    in its life at 100 % busy. Like an accelerator it is paid for in idle hours too, so it goes into
+    K and is divided by the utilization. ``licence_usd_per_mtok`` is owed on what is served alone,
+    so it goes into v.
+    """
+
+    cost_usd: PositiveFigure | None = None
+    over_mtok: PositiveFigure | None = None
+    licence_usd_per_mtok: Figure | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> ModelCost:
+        if (self.cost_usd is None) != (self.over_mtok is None):
+            raise ValueError("cost_usd and over_mtok belong together; write both")
+        if self.cost_usd is None and self.licence_usd_per_mtok is None:
+            raise ValueError("says no cost; write cost_usd and over_mtok, or licence_usd_per_mtok")
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amortisation:
+    """What a million tokens owe to the making of their model at 100 % busy, and its sources."""
+
+    usd_per_mtok: float
+    source: str
 
 
 class Factory(Document):
     """``factory.yaml``: hardware by the name that measurements give it, pools, and costs per Mtok.
 
     ``variable_usd_per_mtok`` is what a million tokens cost beside the accelerators (licence,
-    egress, gateway), by name; all of it counts on every unit. Money is in US dollars.
+    egress, gateway), by name; all of it counts on every unit. ``models``: what single models cost
+    beside that, by the name that measurements and pools give them. Money is in US dollars.
     """
 
     schema_: Literal["tokenworks.factory/1"] = Field(alias="schema")
@@ -173,6 +173,7 @@ class Factory(Document):
     hardware: dict[Name, Hardware] = Field(min_length=1)
     pools: tuple[Pool, ...] = Field(min_length=1)
     variable_usd_per_mtok: dict[Name, Figure] = Field(default_factory=dict)
+    models: dict[Name, ModelCost] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _pools_fit(self) -> Factory:
@@ -186,6 +187,19 @@ class Factory(Document):
                     raise ValueError(
                         f'the pool "{pool.name}" holds "{hardware}", which hardware does not list'
                     )
+        served = {model for pool in self.pools for model in pool.models}
+        for model in self.models:
+            if model not in served:
+                raise ValueError(
+                    f'models has costs of "{model}", which no pool serves, so no floor would count '
+                    "them; write its name as the pools do"
+                )
+        if LICENCE in self.variable_usd_per_mtok and any(
+            model.licence_usd_per_mtok for model in self.models.values()
+        ):
+            raise ValueError(
+                f'"{LICENCE}" stands under variable_usd_per_mtok and under models; keep one'
+            )
         return self
 
     def pool(self, name: str) -> Pool:
@@ -196,10 +210,25 @@ class Factory(Document):
         listed = ", ".join(pool.name for pool in self.pools)
         raise DocumentError("pools", f'there is no pool "{name}"; write one of {listed}')
 
-    @property
-    def variable_total_usd_per_mtok(self) -> Decimal:
-        """The sum of ``variable_usd_per_mtok``: v of the floor."""
-        return sum((figure.value for figure in self.variable_usd_per_mtok.values()), Decimal(0))
+    def variable_of(self, model: str) -> dict[str, Figure]:
+        """Dollars per million tokens of a model beside the accelerators, by name: v of the floor is
+        their sum.
+        """
+        found = self.models.get(model)
+        licence = found.licence_usd_per_mtok if found else None
+        return {**self.variable_usd_per_mtok, **({LICENCE: licence} if licence else {})}
+
+    def amortisation_of(self, model: str) -> Amortisation | None:
+        """What a million tokens of a model owe to its making, at 100 % busy; None without one."""
+        found = self.models.get(model)
+        if found is None or found.cost_usd is None or found.over_mtok is None:
+            return None
+        return Amortisation(
+            usd_per_mtok=float(found.cost_usd.value) / float(found.over_mtok.value),
+            source="; ".join(
+                dict.fromkeys(figure.source_text for figure in (found.cost_usd, found.over_mtok))
+            ),
+        )
 
 
 def load_factory(data: bytes, *, name: str) -> Factory:
@@ -207,127 +236,6 @@ def load_factory(data: bytes, *, name: str) -> Factory:
     return load_yaml(Factory, data, name=name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HourPart:
-    """One part of the cost of an accelerator-hour, and the sources of the figures in it."""
-
-    name: str
-    usd_per_hour: float
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PowerKw:
-    """Power of one accelerator by three denominators, never mixed; None where it is not known."""
-
-    board_kw: float | None
-    it_kw: float | None
-    facility_kw: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcceleratorHour:
-    """What one available hour of one accelerator costs, and its power."""
-
-    hardware: str
-    parts: tuple[HourPart, ...]
-    power: PowerKw
-
-    @property
-    def usd_per_hour(self) -> float:
-        """The sum of the parts."""
-        return fsum(part.usd_per_hour for part in self.parts)
-
-
-def accelerator_hour(factory: Factory, *, hardware: str) -> AcceleratorHour:
-    """The cost of one available hour of one accelerator of ``hardware``.
-
-    Rented: the all-in price. Owned: [prices x CRF + datacentre + staff and software] /
-    availability, a year having 8,760 hours, + IT kW x PUE x $/kWh (economics of token factories:
-    capital recovery factor CRF(r, n) = r / (1 - (1 + r)^-n), 1/n at r = 0). DocumentError for
-    unknown hardware.
-    """
-    if hardware not in factory.hardware:
-        listed = ", ".join(factory.hardware)
-        raise DocumentError("hardware", f'there is no hardware "{hardware}"; write one of {listed}')
-    found = factory.hardware[hardware]
-    if found.rented:
-        price = found.rented.all_in_usd_per_hour
-        parts: tuple[HourPart, ...] = (
-            HourPart(name="all_in", usd_per_hour=float(price.value), source=price.source_text),
-        )
-    else:
-        parts = _owned_parts(found)
-    return AcceleratorHour(hardware=hardware, parts=parts, power=_power(found.power))
-
-
-def capital_recovery_factor(interest_per_year: float, *, years: float) -> float:
-    """CRF(r, n) = r / (1 - (1 + r)^-n): the yearly share of a price; 1/n at r = 0."""
-    if interest_per_year == 0:
-        return 1 / years
-    return -interest_per_year / expm1(-years * log1p(interest_per_year))
-
-
 def accelerators_within(site_kw: Decimal, *, kw_per_accelerator: Decimal) -> int:
     """How many accelerators a site feeds: whole ones only, both powers by the same denominator."""
     return Fraction(site_kw) // Fraction(kw_per_accelerator)
-
-
-def _owned_parts(hardware: Hardware) -> tuple[HourPart, ...]:
-    owned, it_kw, pue = hardware.owned, hardware.power.it_kw, hardware.power.pue
-    assert owned, "checked by Hardware"
-    assert it_kw, "checked by Hardware"
-    assert pue, "checked by Hardware"
-    interest = owned.depreciation.interest_per_year
-    interest_per_year = float(interest.value) if interest else 0.0
-    per_year = capital_recovery_factor(interest_per_year, years=float(owned.life_years.value))
-    available_hours = HOURS_PER_YEAR * float(owned.availability.value)
-    per_hour = per_year / available_hours
-    wear = (owned.life_years, *((interest,) if interest else ()), owned.availability)
-    shares = (
-        ("accelerator", owned.accelerator_price_usd),
-        ("system", owned.system_share_usd),
-        ("network_storage", owned.network_storage_share_usd),
-    )
-    capital = tuple(
-        _part(name, usd_per_hour=float(price.value) * per_hour, figures=(price, *wear))
-        for name, price in shares
-    )
-    kw = float(it_kw.value)
-    room, staff, energy = (
-        owned.datacentre_usd_per_kw_month,
-        owned.staff_software_usd_per_hour,
-        owned.electricity_usd_per_kwh,
-    )
-    return (
-        *capital,
-        _part(
-            "datacentre",
-            usd_per_hour=float(room.value) * kw * MONTHS_PER_YEAR / available_hours,
-            figures=(room, it_kw, owned.availability),
-        ),
-        _part(
-            "electricity",
-            usd_per_hour=kw * float(pue.value) * float(energy.value),
-            figures=(energy, it_kw, pue),
-        ),
-        _part(
-            "staff_software",
-            usd_per_hour=float(staff.value) / float(owned.availability.value),
-            figures=(staff, owned.availability),
-        ),
-    )
-
-
-def _part(name: str, *, usd_per_hour: float, figures: tuple[Figure, ...]) -> HourPart:
-    sources = dict.fromkeys(figure.source_text for figure in figures)
-    return HourPart(name=name, usd_per_hour=usd_per_hour, source="; ".join(sources))
-
-
-def _power(power: Power) -> PowerKw:
-    it_kw = float(power.it_kw.value) if power.it_kw else None
-    return PowerKw(
-        board_kw=float(power.board_kw.value) if power.board_kw else None,
-        it_kw=it_kw,
-        facility_kw=it_kw * float(power.pue.value) if it_kw and power.pue else None,
-    )

@@ -7,17 +7,18 @@ again from the figures that are shown with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from itertools import groupby
 from math import isfinite
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
+from pricing_rules.cost.accelerator_hour import FloorKind
 from pricing_rules.document import DocumentError
 
 SIGNIFICANT_DIGITS: Final = 9
 
-FloorKind = Literal["full", "cash", "short_run"]
 FloorPartName = Literal["unit_cost", "idle", "variable", "minimum_margin", "revenue_share"]
 
 
@@ -35,6 +36,29 @@ class FloorTerms:
     minimum_margin: Decimal
     revenue_share: Decimal
 
+    def counted(self, kind: FloorKind) -> FloorTerms:
+        """The terms that a floor of ``kind`` counts.
+
+        ``cash`` has no minimum margin. ``short_run`` has none either, and a utilization of 1: it
+        pays for the seconds that it serves, and the idle ones are paid for already.
+        """
+        match kind:
+            case "full":
+                return self
+            case "cash":
+                return replace(self, minimum_margin=Decimal(0))
+            case "short_run":
+                return replace(self, minimum_margin=Decimal(0), utilization=Decimal(1))
+            case _:
+                assert_never(kind)
+
+    def lowest(self, usd: Fraction, *, variable_usd: Fraction) -> Fraction:
+        """The least revenue for what costs ``usd`` at 100 % busy and ``variable_usd`` beside it:
+        (usd / U + variable_usd) / (1 - m - f), exact.
+        """
+        kept = 1 - Fraction(self.minimum_margin) - Fraction(self.revenue_share)
+        return (usd / Fraction(self.utilization) + variable_usd) / kept
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloorPart:
@@ -46,7 +70,10 @@ class FloorPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
-    """The floor of one unit, with the terms that it was computed from and its parts."""
+    """The floor of one unit, with the terms that it was computed from and its parts.
+
+    ``terms`` are those that its kind counts.
+    """
 
     unit: str
     kind: FloorKind
@@ -93,24 +120,21 @@ def quantise(value: float) -> Decimal:
 def floor_of(
     unit_cost_usd_per_mtok: float, *, unit: str, kind: FloorKind, terms: FloorTerms
 ) -> Floor:
-    """The floor of a unit: (K/U + v) / (1 - m - f).
+    """The floor of a unit: (K/U + v) / (1 - m - f), by the terms that its kind counts.
 
-    K is the unit cost at 100 % busy, quantised first, so that the floor follows exactly from what
-    is shown. Raises DocumentError for terms out of range, and for the kinds cash and short_run,
-    which this version does not compute; ValueError for a negative or infinite unit cost.
+    K is the unit cost at 100 % busy from hours of the same kind (``AcceleratorHour.counted``),
+    quantised first, so that the floor follows exactly from what is shown. Raises DocumentError for
+    terms out of range; ValueError for a negative or infinite unit cost.
     """
-    if kind != "full":
-        raise DocumentError(
-            "floor", f"{kind} floors are not computed by this version; write the kind full"
-        )
     _check(terms)
+    terms = terms.counted(kind)
     unit_cost = quantise(unit_cost_usd_per_mtok)
     if unit_cost < 0:
         raise ValueError(f"a unit cost of {unit_cost} is below zero")
     busy = Fraction(unit_cost) / Fraction(terms.utilization)
     variable = Fraction(terms.variable_usd_per_mtok)
     margin_share, revenue_share = Fraction(terms.minimum_margin), Fraction(terms.revenue_share)
-    lowest = (busy + variable) / (1 - margin_share - revenue_share)
+    lowest = terms.lowest(Fraction(unit_cost), variable_usd=variable)
     parts: tuple[tuple[FloorPartName, Fraction], ...] = (
         ("unit_cost", Fraction(unit_cost)),
         ("idle", busy - Fraction(unit_cost)),
@@ -134,24 +158,33 @@ def running_maximum(floors: Sequence[ServiceTierFloor]) -> tuple[StandingFloor, 
     """Floors of one unit that never fall as the promise rises, from the slowest service tier on.
 
     Measured costs are not monotone in the promise, and the slow service tier must not be dearer
-    than the fast. No promise is the slowest; equal promises keep the order given. Raises ValueError
-    for floors of two units.
+    than the fast. No promise is the slowest; equal promises keep the order given and do not raise
+    one another. Raises ValueError for floors of two units.
     """
     if len({one.floor.unit for one in floors}) > 1:
         raise ValueError("a running maximum is over the floors of one unit")
     standing: list[StandingFloor] = []
     highest: ServiceTierFloor | None = None
-    for own in sorted(floors, key=lambda one: one.promised_tokens_per_s or 0.0):
-        if highest is None or own.floor.usd_per_mtok >= highest.floor.usd_per_mtok:
-            highest = own
-        standing.append(
-            StandingFloor(
-                own=own,
-                usd_per_mtok=highest.floor.usd_per_mtok,
-                raised_by=None if highest is own else highest.service_tier,
+    by_promise = sorted(floors, key=_promise)
+    for _, alike in groupby(by_promise, key=_promise):
+        slower = highest
+        for own in alike:
+            raised = slower is not None and own.floor.usd_per_mtok < slower.floor.usd_per_mtok
+            holds = slower if raised and slower else own
+            if highest is None or own.floor.usd_per_mtok >= highest.floor.usd_per_mtok:
+                highest = own
+            standing.append(
+                StandingFloor(
+                    own=own,
+                    usd_per_mtok=holds.floor.usd_per_mtok,
+                    raised_by=holds.service_tier if raised else None,
+                )
             )
-        )
     return tuple(standing)
+
+
+def _promise(one: ServiceTierFloor) -> float:
+    return one.promised_tokens_per_s or 0.0
 
 
 def margin(rate_usd_per_mtok: Decimal, *, unit_cost_usd_per_mtok: Decimal) -> Fraction:

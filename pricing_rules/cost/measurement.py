@@ -1,28 +1,38 @@
 """Operating points, their sweeps, and what a sweep says at a promised interactivity.
 
-Invariant: a sweep holds one set-up and one shape, and nothing is read beyond its measured points: a
-promise at or under its slowest frontier point is clamped to it, one over its fastest is
-unreachable.
+Aggregated and disaggregated serving are different types (``Setup``, ``DisaggregatedSetup``): the
+accelerators of one serve both phases, the other has a pool for each.
+
+Invariant: a sweep holds one set-up, one shape and one statistic, and nothing is read beyond its
+measured points: a promise at or under its slowest frontier point is clamped to it, one over its
+fastest is unreachable.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import copysign
-from typing import Literal, Protocol
+from typing import Literal
+
+from pricing_rules.cost.interpolation import Interpolation, interval_at
 
 ReadingStatus = Literal["interpolated", "clamped", "best"]
 """How a sweep was read: between two points, at its slowest one, or with no promise to keep."""
+
+Statistic = Literal["mean", "p50", "p95"]
+"""What TTFT and interactivity of a point are; points of two statistics never mix."""
+
+PowerKind = Literal["board", "it", "facility"]
+"""Where power was measured: the accelerator's board, the server, the meter (PUE included)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Where a measurement stands: the file, its ``sha256:`` digest and its lines (header = line 1).
 
+    In a file that is one list the rows are places in it, from 1.
     ``measured_date`` is an ISO date, or None where the file does not say when it was measured.
     """
 
@@ -64,7 +74,10 @@ class Parallelism:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """One way of serving one model, all in one place (aggregated): what a sweep keeps constant."""
+    """One way of serving one model, all in one place (aggregated): what a sweep keeps constant.
+
+    ``speculative`` is the method of speculative decoding (``mtp``), None where there is none.
+    """
 
     model: str
     hardware: str
@@ -73,6 +86,7 @@ class Setup:
     precision: str
     parallelism: Parallelism
     accelerators: int
+    speculative: str | None = None
 
     @property
     def text(self) -> str:
@@ -80,7 +94,64 @@ class Setup:
         return (
             f"{self.model} {self.precision} on {self.accelerators} {self.hardware}, "
             f"{self.framework} {self.framework_version or '(no version)'}, {self.parallelism.text}"
+            f"{_speculative_text(self.speculative)}"
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """One pool of a disaggregated set-up: so many workers, each spread in one way."""
+
+    workers: int
+    parallelism: Parallelism
+
+    @property
+    def accelerators(self) -> int:
+        """workers x tp x pp x dp."""
+        spread = self.parallelism
+        return self.workers * spread.tp * spread.pp * spread.dp
+
+    @property
+    def text(self) -> str:
+        """``4 workers of tp8 pp1 dp1 moe_tp1 moe_ep8``."""
+        workers = "worker" if self.workers == 1 else "workers"
+        return f"{self.workers} {workers} of {self.parallelism.text}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisaggregatedSetup:
+    """One way of serving one model with a pool for the input and another for the output.
+
+    Both pools are of one hardware. ``speculative`` is the method of speculative decoding.
+    """
+
+    model: str
+    hardware: str
+    framework: str
+    framework_version: str | None
+    precision: str
+    prefill: Role
+    decode: Role
+    speculative: str | None = None
+
+    @property
+    def accelerators(self) -> int:
+        """Those of both pools."""
+        return self.prefill.accelerators + self.decode.accelerators
+
+    @property
+    def text(self) -> str:
+        """The set-up on one line; two set-ups never share it."""
+        return (
+            f"{self.model} {self.precision} on {self.prefill.accelerators}+"
+            f"{self.decode.accelerators} {self.hardware}, "
+            f"{self.framework} {self.framework_version or '(no version)'}, "
+            f"prefill {self.prefill.text}, decode {self.decode.text}"
+            f"{_speculative_text(self.speculative)}"
+        )
+
+
+AnySetup = Setup | DisaggregatedSetup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +160,14 @@ class OperatingPoint:
 
     ``length_factor`` is the mean length of a request over its nominal length (0.9 where a benchmark
     samples lengths). ``interactivity_tokens_per_s`` is output tokens/s that one user sees
-    (1000/TPOT in ms). ``statistic`` says what TTFT and interactivity are; points of two statistics
-    never mix.
+    (1000/TPOT in ms). ``statistic`` says what TTFT and interactivity are.
+
+    Throughput is per accelerator of the whole set-up, both pools of a disaggregated one counted:
+    the one figure that compares across the two ways of serving. Power, where measured, is a mean
+    over the same accelerators; ValueError for watts without their kind, or the reverse.
     """
 
-    setup: Setup
+    setup: AnySetup
     shape: Shape
     length_factor: float
     concurrency: int
@@ -101,9 +175,16 @@ class OperatingPoint:
     output_tokens_per_s_per_accelerator: float
     interactivity_tokens_per_s: float
     ttft_ms: float
-    statistic: Literal["mean", "p50", "p95"] = "mean"
+    statistic: Statistic = "mean"
+    power_w_per_accelerator: float | None = None
+    power_kind: PowerKind | None = None
     source: Source
     flags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse watts that do not say where they were measured."""
+        if (self.power_w_per_accelerator is None) != (self.power_kind is None):
+            raise ValueError("power and its kind go together")
 
     @property
     def mean_input_tokens(self) -> float:
@@ -152,13 +233,6 @@ class UnreachableShape:
     fastest_tokens_per_s: float | None
 
 
-class Interpolation(Protocol):
-    """A curve through the knots ``(x, y)``, read at ``at`` between the first and the last."""
-
-    def __call__(self, at: float, *, x: Sequence[float], y: Sequence[float]) -> float:
-        """The value at ``at``; ``x`` rises strictly."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
     """The operating points of one set-up at one shape, by rising concurrency, one per concurrency.
@@ -168,7 +242,7 @@ class Sweep:
     sweep.
     """
 
-    setup: Setup
+    setup: AnySetup
     shape: Shape
     points: tuple[OperatingPoint, ...]
     superseded: tuple[OperatingPoint, ...] = field(default=())
@@ -181,6 +255,16 @@ class Sweep:
         steps = [point.concurrency for point in self.points]
         if any(left >= right for left, right in pairwise(steps)):
             raise ValueError(f"not one point per concurrency, rising: {steps}")
+
+    @property
+    def statistic(self) -> Statistic:
+        """What TTFT and interactivity of all its points are."""
+        return self.points[0].statistic
+
+    @property
+    def length_factor(self) -> float:
+        """The mean over the nominal length of a request, at all its points."""
+        return self.points[0].length_factor
 
     def frontier(self, *, ttft_cap_ms: float | None) -> tuple[OperatingPoint, ...]:
         """The Pareto frontier in (interactivity, output tokens/s), by rising interactivity.
@@ -236,18 +320,17 @@ class Sweep:
 
 
 def sweeps_of(points: Iterable[OperatingPoint]) -> tuple[Sweep, ...]:
-    """The sweeps that ``points`` make, by set-up and shape.
+    """The sweeps that ``points`` make, by set-up, shape, statistic and length factor.
 
     Of several measurements of one concurrency the newest stands (no date counts as oldest), and of
     one day's the one with the lowest throughput: the best of repeated runs would be luck, not
-    capacity. Points of another statistic or length factor make a ValueError, because nothing may
-    mix them.
+    capacity. Points of two statistics or length factors are of two sweeps, so nothing mixes them.
     """
-    groups: dict[tuple[Setup, Shape], list[OperatingPoint]] = defaultdict(list)
+    groups: dict[tuple[AnySetup, Shape, Statistic, float], list[OperatingPoint]] = defaultdict(list)
     for point in points:
-        groups[point.setup, point.shape].append(point)
+        groups[point.setup, point.shape, point.statistic, point.length_factor].append(point)
     found = []
-    for (setup, shape), members in groups.items():
+    for (setup, shape, _, _), members in groups.items():
         standing: dict[int, OperatingPoint] = {}
         superseded: list[OperatingPoint] = []
         for point in sorted(members, key=_standing_order):
@@ -258,56 +341,17 @@ def sweeps_of(points: Iterable[OperatingPoint]) -> tuple[Sweep, ...]:
         found.append(
             Sweep(setup=setup, shape=shape, points=by_concurrency, superseded=tuple(superseded))
         )
-    return tuple(sorted(found, key=lambda sweep: (sweep.setup.text, sweep.shape)))
+    return tuple(sorted(found, key=lambda s: (s.setup.text, s.shape, s.statistic, s.length_factor)))
 
 
-def steffen_slopes(x: Sequence[float], *, y: Sequence[float]) -> tuple[float, ...]:
-    """The slopes of the monotone cubic of M. Steffen (1990) at two or more knots, ``x`` rising.
-
-    Inner knots: (sgn s0 + sgn s1) min(|s0|, |s1|, |p|/2), p = (s0 h1 + s1 h0)/(h0 + h1); the ends
-    continue their neighbour: (3 s - m)/2.
-    """
-    widths = [right - left for left, right in pairwise(x)]
-    secants = [(right - left) / h for (left, right), h in zip(pairwise(y), widths, strict=True)]
-    inner = []
-    for (s0, s1), (h0, h1) in zip(pairwise(secants), pairwise(widths), strict=True):
-        parabola = (s0 * h1 + s1 * h0) / (h0 + h1)
-        direction = (copysign(1.0, s0) if s0 else 0.0) + (copysign(1.0, s1) if s1 else 0.0)
-        inner.append(direction * min(abs(s0), abs(s1), abs(parabola) / 2))
-    if not inner:
-        return (secants[0], secants[0])
-    first, last = (3 * secants[0] - inner[0]) / 2, (3 * secants[-1] - inner[-1]) / 2
-    return (first, *inner, last)
-
-
-def steffen(at: float, *, x: Sequence[float], y: Sequence[float]) -> float:
-    """Steffen's monotone cubic: a Hermite cubic per interval, which never overshoots a knot."""
-    slopes = steffen_slopes(x, y=y)
-    i = _interval(at, x=x)
-    width = x[i + 1] - x[i]
-    t = (at - x[i]) / width
-    return (
-        (1 + 2 * t) * (1 - t) ** 2 * y[i]
-        + t * (1 - t) ** 2 * width * slopes[i]
-        + t * t * (3 - 2 * t) * y[i + 1]
-        + t * t * (t - 1) * width * slopes[i + 1]
-    )
-
-
-def linear(at: float, *, x: Sequence[float], y: Sequence[float]) -> float:
-    """Straight lines between the knots: to compare with tables that were made so."""
-    i = _interval(at, x=x)
-    return y[i] + (at - x[i]) / (x[i + 1] - x[i]) * (y[i + 1] - y[i])
+def _speculative_text(method: str | None) -> str:
+    return f", speculative {method}" if method else ""
 
 
 def _standing_order(point: OperatingPoint) -> tuple[str, float, tuple[int, ...]]:
     """The last one stands: newest, then lowest throughput, then first in the file."""
     rows = tuple(-row for row in point.source.rows)
     return (point.source.measured_date or "", -point.output_tokens_per_s_per_accelerator, rows)
-
-
-def _interval(at: float, *, x: Sequence[float]) -> int:
-    return min(bisect_right(x, at) - 1, len(x) - 2)
 
 
 def _read_knots(
@@ -326,7 +370,7 @@ def _read_knots(
     x = [knot.interactivity_tokens_per_s for knot in knots]
     y = [knot.output_tokens_per_s_per_accelerator for knot in knots]
     value = interpolate(promised_tokens_per_s, x=x, y=y)
-    i = _interval(promised_tokens_per_s, x=x)
+    i = interval_at(promised_tokens_per_s, x=x)
     # The curve is monotone between two knots, so the value is a mean of the two.
     right = (y[i] - value) / (y[i] - y[i + 1])
     weighted = ((knots[i], 1 - right), (knots[i + 1], right))

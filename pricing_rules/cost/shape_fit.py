@@ -1,7 +1,11 @@
 """Accelerator-seconds per fresh, cached and output token, fitted over one set-up's shapes.
 
-Invariant: a fit shows its residual at every measured shape; the cover fit charges no measured shape
-less than it took. A promise that a measured shape cannot keep gives a refusal, never a number.
+A disaggregated set-up needs no fit: its prefill pool is what input takes, its decode pool what
+output takes. Its figures come as the same ``ShapeFit``, so that a pool may be served by either.
+
+Invariant: a fit shows its residual at every measured shape; the cover, and what the roles take,
+charge no measured shape less than it took. A promise that a measured shape cannot keep gives a
+refusal, never a number.
 """
 
 from __future__ import annotations
@@ -12,17 +16,18 @@ from math import log
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import linprog, nnls
+from scipy.optimize import nnls
 
+from pricing_rules.cost.coefficients import Coefficients, fit_and_cover
+from pricing_rules.cost.interpolation import Interpolation, steffen
 from pricing_rules.cost.measurement import (
-    Interpolation,
-    Setup,
+    AnySetup,
+    DisaggregatedSetup,
     Shape,
+    Statistic,
     Sweep,
     SweepReading,
     UnreachableShape,
-    steffen,
 )
 
 UNDER_ESTIMATE_LIMIT: Final = 0.05
@@ -30,6 +35,9 @@ UNDER_ESTIMATE_LIMIT: Final = 0.05
 
 OVERCHARGE_FINDING: Final = 0.5
 """An overcharge of a measured shape above this share is a finding."""
+
+UsedFit = Literal["fit", "cover", "roles"]
+"""Whose coefficients a ``ShapeFit`` holds."""
 
 TtftCap = Callable[[int], float]
 """The longest mean TTFT, in ms, that counts as serving a nominal number of input tokens."""
@@ -57,14 +65,6 @@ class MeanShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Coefficients:
-    """Microseconds of one accelerator per fresh input token (a) and per output token (b)."""
-
-    a_us_per_input_token: float
-    b_us_per_output_token: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FittedShape:
     """One measured shape in a fit: how it was read, what it took, and what the fits make of it.
 
@@ -87,13 +87,17 @@ class ShapeFit:
 
     ``used`` says which coefficients a, b are: those of the least-squares ``fit``, or of the
     ``cover`` where the fit under-estimates a measured shape by more than ``UNDER_ESTIMATE_LIMIT``.
+    ``roles`` are those of a disaggregated set-up: a is what its prefill pool takes per input token,
+    b its decode pool per output token. They differ by shape, so each is the largest of the measured
+    shapes, which is the cover of its role; over one shape they add up to it exactly.
+
     ``cached_share`` is the stated c/a. ``overcharge_worst`` is the largest residual of the used
     one.
     """
 
-    setup: Setup
+    setup: AnySetup
     promised_tokens_per_s: float | None
-    used: Literal["fit", "cover"]
+    used: UsedFit
     a_us_per_input_token: float
     b_us_per_output_token: float
     c_us_per_cached_token: float
@@ -102,6 +106,11 @@ class ShapeFit:
     cover: Coefficients
     shapes: tuple[FittedShape, ...]
     overcharge_worst: float
+
+    @property
+    def statistic(self) -> Statistic:
+        """What the interactivity and TTFT of its points are."""
+        return self.shapes[0].reading.points[0].point.statistic
 
     @property
     def clamped(self) -> tuple[Shape, ...]:
@@ -127,10 +136,11 @@ class FitRefusal:
     """Why one set-up has no fit at a promise.
 
     ``unreachable``: some measured shape cannot keep it, with the fastest it measured.
-    ``one direction``: the shapes all have one ratio of input to output, so a and b do not separate.
+    ``one direction``: the shapes all have one ratio of input to output, so a and b do not separate
+    (on a disaggregated set-up they always do).
     """
 
-    setup: Setup
+    setup: AnySetup
     promised_tokens_per_s: float | None
     kind: Literal["unreachable", "one direction"]
     unreachable: tuple[UnreachableShape, ...]
@@ -163,24 +173,26 @@ def fit_shapes(
 ) -> ShapeFit | FitRefusal:
     """Fit a, b >= 0 of g = a x input + b x output over the sweeps of one set-up, one per shape.
 
+    Sweeps of one nominal shape with two length factors are two shapes.
     g is the accelerator-seconds of a mean request at ``promised_tokens_per_s`` (None: at the best
     throughput). The fit is least squares on relative residuals; the cover is the a, b with the
     least total relative charge among those under no measured shape. ``cached_share`` (0 to 1) of a
-    is what a cached token takes. Every measured shape must keep the promise; a promise kept only on
-    short requests would be no promise. Raises ValueError for sweeps of two set-ups or twice one
-    shape.
+    is what a cached token takes. On a disaggregated set-up a and b are those of its roles. Every
+    measured shape must keep the promise; a promise kept only on short requests would be no promise.
+    Raises ValueError for sweeps of two set-ups or statistics, or twice one shape.
     """
     setups = {sweep.setup for sweep in sweeps}
-    if len(setups) != 1 or len({sweep.shape for sweep in sweeps}) != len(sweeps):
+    shapes = {(sweep.shape, sweep.length_factor) for sweep in sweeps}
+    if len(setups) != 1 or len(shapes) != len(sweeps):
         raise ValueError("a fit is over one set-up and each shape once")
-    if len({point.statistic for sweep in sweeps for point in sweep.points}) != 1:
+    if len({sweep.statistic for sweep in sweeps}) != 1:
         raise ValueError("a fit is over one statistic; means and percentiles never mix")
     if not 0 <= cached_share <= 1:
         raise ValueError(f"cached_share {cached_share} is not between 0 and 1")
     setup = sweeps[0].setup
     readings: list[SweepReading] = []
     unreachable: list[UnreachableShape] = []
-    for sweep in sorted(sweeps, key=lambda one: one.shape):
+    for sweep in sorted(sweeps, key=lambda one: (one.shape, one.length_factor)):
         reading = sweep.read(
             promised_tokens_per_s,
             ttft_cap_ms=ttft_cap_ms(sweep.shape.input_tokens),
@@ -190,7 +202,10 @@ def fit_shapes(
             unreachable.append(reading)
         else:
             readings.append(reading)
-    if unreachable or _one_direction([sweep.shape for sweep in sweeps]):
+    separate = isinstance(setup, DisaggregatedSetup) or not _one_direction(
+        [sweep.shape for sweep in sweeps]
+    )
+    if unreachable or not separate:
         return FitRefusal(
             setup=setup,
             promised_tokens_per_s=promised_tokens_per_s,
@@ -213,19 +228,19 @@ def fit_setups(
     ttft_cap_ms: TtftCap = usual_ttft_cap_ms,
     interpolate: Interpolation = steffen,
 ) -> tuple[ShapeFit | FitRefusal, ...]:
-    """``fit_shapes`` of every set-up among ``sweeps``, in order of their text."""
-    by_setup: dict[Setup, list[Sweep]] = {}
+    """``fit_shapes`` of every set-up and statistic among ``sweeps``, in order of their text."""
+    groups: dict[tuple[AnySetup, Statistic], list[Sweep]] = {}
     for sweep in sweeps:
-        by_setup.setdefault(sweep.setup, []).append(sweep)
+        groups.setdefault((sweep.setup, sweep.statistic), []).append(sweep)
     return tuple(
         fit_shapes(
-            by_setup[setup],
+            groups[group],
             promised_tokens_per_s=promised_tokens_per_s,
             cached_share=cached_share,
             ttft_cap_ms=ttft_cap_ms,
             interpolate=interpolate,
         )
-        for setup in sorted(by_setup, key=lambda one: one.text)
+        for group in sorted(groups, key=lambda one: (one[0].text, one[1]))
     )
 
 
@@ -235,17 +250,25 @@ def choose_setup(
     """One set-up per fit: the one to run, among candidates for one model on one kind of hardware.
 
     First those fitted over the most measured shapes, because a fit over fewer is weaker evidence
-    and not a cheaper set-up; of them the one with the least accelerator-seconds at
-    ``reference_shape``, by the coefficients that floors use, so that a fit that flatters itself
-    gains nothing; ties go by the set-up's text. Raises ValueError for two models or kinds of
-    hardware.
+    and not a cheaper set-up. A second shape tells a disaggregated one nothing new, but its pools
+    are sized for one ratio of input to output: it counts as one shape where the reference's ratio
+    is among those that it was measured at, else as none. Then the one with the least
+    accelerator-seconds at ``reference_shape``, by the coefficients that floors use, so that a fit
+    that flatters itself gains nothing; ties go by the set-up's text. Raises ValueError for two
+    models, kinds of hardware or statistics.
     """
     outcomes = tuple(outcomes)
     if len({(o.setup.model, o.setup.hardware) for o in outcomes}) > 1:
         raise ValueError("set-ups are chosen for one model on one kind of hardware")
-    fits = sorted(
-        (outcome for outcome in outcomes if isinstance(outcome, ShapeFit)),
-        key=lambda fit: (-len(fit.shapes), fit.accelerator_s(reference_shape), fit.setup.text),
+    fits = [outcome for outcome in outcomes if isinstance(outcome, ShapeFit)]
+    if len({fit.statistic for fit in fits}) > 1:
+        raise ValueError("set-ups are chosen by one statistic; means and percentiles never mix")
+    fits.sort(
+        key=lambda fit: (
+            -_evidence(fit, reference_shape=reference_shape),
+            fit.accelerator_s(reference_shape),
+            fit.setup.text,
+        )
     )
     return SetupChoice(
         chosen=fits[0] if fits else None,
@@ -277,6 +300,20 @@ def place_in_hull(request: MeanShape, *, shapes: Sequence[FittedShape]) -> HullV
     return HullVerdict(inside=float(distance) <= _HULL_TOLERANCE, nearest=nearest.reading.shape)
 
 
+def _evidence(fit: ShapeFit, *, reference_shape: MeanShape) -> int:
+    """Measured shapes that speak for a fit."""
+    if fit.used != "roles":
+        return len(fit.shapes)
+    inputs = reference_shape.fresh_input_tokens + reference_shape.cache_read_tokens
+    # Signs of measured ratio - reference ratio, multiplied out.
+    over = [
+        one.reading.shape.input_tokens * reference_shape.output_tokens
+        - inputs * one.reading.shape.output_tokens
+        for one in fit.shapes
+    ]
+    return int(min(over) <= 0 <= max(over))
+
+
 def _one_direction(shapes: Sequence[Shape]) -> bool:
     first = shapes[0]
     return all(
@@ -288,7 +325,7 @@ def _one_direction(shapes: Sequence[Shape]) -> bool:
 def _fitted(
     readings: Sequence[SweepReading],
     *,
-    setup: Setup,
+    setup: AnySetup,
     promised_tokens_per_s: float | None,
     cached_share: float,
 ) -> ShapeFit:
@@ -300,16 +337,14 @@ def _fitted(
             for point, reading in zip(points, readings, strict=True)
         ]
     )
+    fit, cover = fit_and_cover(setup, tokens=tokens, measured_s=measured_s)
     # Each row is one shape's tokens over its measured time: fitted/measured = per_us @ (a, b).
     per_us = tokens / (measured_s[:, None] * 1e6)
-    fit = nnls(per_us, np.ones(len(readings)))[0]
-    cover = _cover(per_us)
-    residuals_fit, residuals_cover = per_us @ fit - 1, per_us @ cover - 1
-    used: Literal["fit", "cover"] = (
-        "cover" if residuals_fit.min() < -UNDER_ESTIMATE_LIMIT else "fit"
+    residuals_fit, residuals_cover = (
+        per_us @ (one.a_us_per_input_token, one.b_us_per_output_token) - 1 for one in (fit, cover)
     )
-    a, b = (float(value) for value in (cover if used == "cover" else fit))
-    residuals_used = residuals_cover if used == "cover" else residuals_fit
+    used = _used(setup, least_residual=float(residuals_fit.min()))
+    best, residuals_used = (fit, residuals_fit) if used == "fit" else (cover, residuals_cover)
     shapes = tuple(
         FittedShape(
             reading=readings[i],
@@ -326,29 +361,18 @@ def _fitted(
         setup=setup,
         promised_tokens_per_s=promised_tokens_per_s,
         used=used,
-        a_us_per_input_token=a,
-        b_us_per_output_token=b,
-        c_us_per_cached_token=a * cached_share,
+        a_us_per_input_token=best.a_us_per_input_token,
+        b_us_per_output_token=best.b_us_per_output_token,
+        c_us_per_cached_token=best.a_us_per_input_token * cached_share,
         cached_share=cached_share,
-        fit=_coefficients(fit),
-        cover=_coefficients(cover),
+        fit=fit,
+        cover=cover,
         shapes=shapes,
         overcharge_worst=float(residuals_used.max()),
     )
 
 
-def _cover(per_us: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The a, b >= 0 of least total relative charge with every row of ``per_us @ (a, b)`` >= 1."""
-    # Columns are scaled to 1, because the solver's tolerances are absolute.
-    scale = per_us.max(axis=0)
-    scaled = per_us / scale
-    found = linprog(scaled.sum(axis=0), A_ub=-scaled, b_ub=-np.ones(len(scaled)), method="highs")
-    assert found.x is not None, f"a cover always exists, but: {found.message}"
-    cover: NDArray[np.float64] = np.maximum(found.x, 0.0) / scale
-    # The solver may stay within its tolerance under a bound; a cover is never under.
-    lowest = float((per_us @ cover).min())
-    return cover / lowest if lowest < 1 else cover
-
-
-def _coefficients(pair: NDArray[np.float64]) -> Coefficients:
-    return Coefficients(a_us_per_input_token=float(pair[0]), b_us_per_output_token=float(pair[1]))
+def _used(setup: AnySetup, *, least_residual: float) -> UsedFit:
+    if isinstance(setup, DisaggregatedSetup):
+        return "roles"
+    return "cover" if least_residual < -UNDER_ESTIMATE_LIMIT else "fit"

@@ -2,7 +2,7 @@
 
 Invariant: parts add up. The parts of an accelerator-hour add up to each unit's cost, the shares of
 a pool to 1, and requests of the reference shape at their unit costs to the cost of the pool's
-hours.
+hours, with what their tokens owe to the making of the model.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Final, Literal
 
-from pricing_rules.cost.factory import AcceleratorHour, Pool
+from pricing_rules.cost.accelerator_hour import AcceleratorHour
+from pricing_rules.cost.factory import Amortisation, Pool
 from pricing_rules.cost.shape_fit import FitRefusal, MeanShape, ShapeFit
 
 SECONDS_PER_HOUR: Final = 3600
@@ -20,6 +21,9 @@ SECONDS_PER_HOUR: Final = 3600
 TokenUnit = Literal["input_tokens", "cache_read_tokens", "output_tokens"]
 TOKEN_UNITS: Final[tuple[TokenUnit, ...]] = ("input_tokens", "cache_read_tokens", "output_tokens")
 """The units that a shape fit prices: fresh input, input read from cache, output."""
+
+AMORTISATION: Final = "model_amortisation"
+"""What the part of a unit cost is called that the making of the model has in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +38,8 @@ class CostPart:
 class UnitCost:
     """The cost of one million of a unit at 100 % busy; its parts add up to it.
 
-    On one hardware the parts are those of the accelerator-hour, over a pool they are its hardware.
+    On one hardware the parts are those of the accelerator-hour; over a pool they are its hardware,
+    and ``model_amortisation`` where the model has one.
     """
 
     unit: TokenUnit
@@ -59,7 +64,7 @@ class PoolUnitCost:
     """Unit costs of a pool, weighted by each hardware's requests/s at the reference shape.
 
     ``unable`` are the kinds of hardware in the pool that cannot keep the promise; they serve
-    nothing of it, so they carry no share.
+    nothing of it, so they carry no share. ``amortisation`` is in the cost of every unit.
     """
 
     pool: str
@@ -68,6 +73,20 @@ class PoolUnitCost:
     hardware: tuple[HardwareUnitCost, ...]
     units: tuple[UnitCost, ...]
     unable: tuple[FitRefusal, ...]
+    amortisation: Amortisation | None = None
+
+    def request_usd(self, accelerator_s: Mapping[str, float], *, tokens: float) -> float:
+        """What a request costs at 100 % busy: its seconds on each hardware by the hardware's share,
+        and what its ``tokens`` owe to the making of the model.
+
+        ``accelerator_s``: the accelerator-seconds that it takes, by hardware.
+        """
+        hours = fsum(
+            one.share_of_capacity * one.hour.usd_per_hour / SECONDS_PER_HOUR
+            * accelerator_s[one.hardware]
+            for one in self.hardware
+        )  # fmt: skip
+        return hours + (self.amortisation.usd_per_mtok * tokens / 1e6 if self.amortisation else 0.0)
 
     def unit(self, name: TokenUnit) -> UnitCost:
         """The cost of one unit of the pool."""
@@ -120,8 +139,9 @@ def pool_unit_cost(
     hours: Mapping[str, AcceleratorHour],
     fits: Mapping[str, ShapeFit | FitRefusal],
     reference_shape: MeanShape,
+    amortisation: Amortisation | None = None,
 ) -> PoolUnitCost | UnreachablePool:
-    """Unit costs of a pool: K = sum of share x K of each hardware.
+    """Unit costs of a pool: K = sum of share x K of each hardware, + amortisation of the model.
 
     A hardware's share is its part of the requests/s that the pool can serve at ``reference_shape``:
     accelerators / g. ``hours`` and ``fits`` go by hardware and cover the pool; the fits are for the
@@ -161,18 +181,28 @@ def pool_unit_cost(
         units=tuple(
             _unit_cost(
                 unit,
-                parts=tuple(
-                    CostPart(
-                        name=member.hardware,
-                        usd_per_mtok=member.share_of_capacity * member.units[i].usd_per_mtok,
-                    )
-                    for member in members
+                parts=(
+                    *(
+                        CostPart(
+                            name=member.hardware,
+                            usd_per_mtok=member.share_of_capacity * member.units[i].usd_per_mtok,
+                        )
+                        for member in members
+                    ),
+                    *_amortised(amortisation),
                 ),
             )
             for i, unit in enumerate(TOKEN_UNITS)
         ),
         unable=tuple(unable),
+        amortisation=amortisation,
     )
+
+
+def _amortised(amortisation: Amortisation | None) -> tuple[CostPart, ...]:
+    if amortisation is None:
+        return ()
+    return (CostPart(name=AMORTISATION, usd_per_mtok=amortisation.usd_per_mtok),)
 
 
 def _unit_cost(unit: TokenUnit, *, parts: tuple[CostPart, ...]) -> UnitCost:

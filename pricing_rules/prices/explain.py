@@ -8,18 +8,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from pricing_rules.document import DocumentError
 from pricing_rules.money import decimal_text
+from pricing_rules.prices.allowances import Allowance
+from pricing_rules.prices.conditions import Multiplier
+from pricing_rules.prices.matching import matched_as
 from pricing_rules.prices.price_book import PriceBook, RateCard, RateEntry
 from pricing_rules.prices.provenance import (
     CardCost,
     HardwareCost,
     MeasuredShape,
     RuleStep,
+    SourcedCost,
     UnitFloor,
     WeightedPoint,
 )
+
+_COUNTED: Final[dict[str, str]] = {
+    "full": "",
+    "cash": " without capital and model amortisation",
+    "short_run": " over idling, with the margin displaced",
+}
+"""What the unit cost under a floor counts, by the kind of the floor."""
 
 _NONE: frozenset[tuple[str, str]] = frozenset()
 
@@ -42,7 +54,8 @@ class Step:
 
 
 def explain_unit(book: PriceBook, *, model: str, service_tier: str, unit: str) -> Step:
-    """The walk of every rate of one unit on one card, and of the floor that they share.
+    """The walk of every rate of one unit on one card, with the multipliers and the allowances that
+    concern it, and of the floor that they share.
 
     DocumentError where the book has none.
     """
@@ -65,16 +78,65 @@ def explain_unit(book: PriceBook, *, model: str, service_tier: str, unit: str) -
         sentence=f"{book.series} number {book.number} in {book.currency}, {book.digest}",
         rests_on=(
             *(_ruled(book, card=card, entry=entry) for entry in entries),
+            *(_multiplier(book, one) for one in book.multipliers if one.concerns(unit)),
+            *(
+                _allowance(one)
+                for one in book.allowances
+                if one.covers(model=model, service_tier=service_tier, unit=unit)
+            ),
             _floor(book, card=card, unit=unit),
         ),
     )
 
 
-def explain_rate(book: PriceBook, *, card: RateCard, entry: RateEntry) -> Step:
-    """The walk of one rate: its rules, then its floor, then what the floor was measured from."""
-    ruled = _ruled(book, card=card, entry=entry)
-    floor = _floor(book, card=card, unit=entry.unit)
-    return Step(kind=ruled.kind, sentence=ruled.sentence, rests_on=(*ruled.rests_on, floor))
+def explain_band(book: PriceBook, *, card: RateCard, unit: str, when: str) -> Step:
+    """The walk of the rate of a band of a charge: its rules, its multipliers, its floor, and what
+    that was measured from; or the allowance that made the band free.
+
+    ``when``: the condition that the band shows. LookupError where the book has no such rate.
+    """
+    matched = matched_as(book, card=card, unit=unit, when=when)
+    if matched is None:
+        allowance = next((one for one in book.allowances if one.text() == when), None)
+        if allowance is None:
+            raise LookupError(f'book {book.number} has no rate of {unit} when "{when}"')
+        return _allowance(allowance)
+    ruled = _ruled(book, card=card, entry=matched.entry)
+    multipliers = (_multiplier(book, one) for one in matched.multipliers)
+    floor = _floor(book, card=card, unit=unit)
+    return Step(
+        kind=ruled.kind,
+        sentence=ruled.sentence,
+        rests_on=(*ruled.rests_on, *multipliers, floor),
+    )
+
+
+def _multiplier(book: PriceBook, multiplier: Multiplier) -> Step:
+    return Step(
+        kind="multiplier",
+        sentence=f"{multiplier.id}: {multiplier.text()}",
+        rests_on=tuple(_window(book, name=multiplier.when.window)),
+    )
+
+
+def _allowance(allowance: Allowance) -> Step:
+    reset = {
+        "billing_period": "billing period",
+        "day": f"day of {allowance.zone}",
+        "month": f"month of {allowance.zone}",
+    }[allowance.reset]
+    models = f" of {', '.join(allowance.models)}" if allowance.models else ""
+    service_tiers = f" in {', '.join(allowance.service_tiers)}" if allowance.service_tiers else ""
+    return Step(
+        kind="allowance",
+        sentence=f"{allowance.id}: {allowance.quantity:,} {', '.join(allowance.units)}{models}"
+        f"{service_tiers} together are free in each {reset}",
+    )
+
+
+def _window(book: PriceBook, *, name: str | None) -> Iterable[Step]:
+    if name is not None:
+        yield Step(kind="window", sentence=f"{name}: {book.windows[name].text()}")
 
 
 def _ruled(
@@ -94,7 +156,8 @@ def _ruled(
         )
         for step in entry.steps
     )
-    return Step(kind="rate", sentence=sentence, rests_on=rules)
+    window = _window(book, name=entry.when.window)
+    return Step(kind="rate", sentence=sentence, rests_on=(*window, *rules))
 
 
 def _related(
@@ -137,24 +200,16 @@ def plain(value: Decimal) -> str:
 
 
 def _floor(book: PriceBook, *, card: RateCard, unit: str) -> Step:
-    cost = card.cost
-    floor = next((f for f in cost.floors if f.unit == unit), None) if cost else None
+    cost, floor = card.cost, _unit_floor(card, unit=unit)
     if cost is None or floor is None:
         reason = card.cost_none or "no measured cost stands behind this rate"
         return Step(kind="cost", sentence=f"cost: none ({reason})")
-    own_floor = floor.raised.own_floor if floor.raised else floor.floor
-    sentence = (
-        f"{floor.kind} floor {plain(own_floor)} per Mtok = ({plain(floor.unit_cost_per_mtok)} / "
-        f"{plain(floor.utilization)} + {plain(floor.variable_per_mtok)}) / (1 - "
-        f"{plain(floor.minimum_margin)} - {plain(floor.revenue_share)})"
-    )
     return Step(
         kind="floor",
-        sentence=sentence,
+        sentence=_floor_text(floor),
         rests_on=(
-            *_raised(floor),
-            *_converted(book),
-            _unit_cost(cost, floor=floor),
+            *_raised(book, card=card, floor=floor),
+            *_grounds(book, cost=cost, floor=floor),
             *(
                 Step(kind="document", sentence=f"{item.role} {item.name}, {item.sha256}")
                 for item in book.derived_from
@@ -163,13 +218,47 @@ def _floor(book: PriceBook, *, card: RateCard, unit: str) -> Step:
     )
 
 
-def _raised(floor: UnitFloor) -> Iterable[Step]:
-    if floor.raised is not None:
-        yield Step(
-            kind="running maximum",
-            sentence=f"raised from {plain(floor.raised.own_floor)} to {plain(floor.floor)}, the "
-            f"floor of {floor.raised.service_tier}, which is slower",
+def _unit_floor(card: RateCard, *, unit: str) -> UnitFloor | None:
+    return next((f for f in card.cost.floors if f.unit == unit), None) if card.cost else None
+
+
+def _floor_text(floor: UnitFloor) -> str:
+    """A service tier's own floor with the sum that makes it."""
+    own_floor = floor.raised.own_floor if floor.raised else floor.floor
+    return (
+        f"{floor.kind} floor {plain(own_floor)} per Mtok = ({plain(floor.unit_cost_per_mtok)} / "
+        f"{plain(floor.utilization)} + {plain(floor.variable_per_mtok)}) / (1 - "
+        f"{plain(floor.minimum_margin)} - {plain(floor.revenue_share)})"
+    )
+
+
+def _grounds(book: PriceBook, *, cost: CardCost, floor: UnitFloor) -> Iterable[Step]:
+    """What a service tier's own floor rests on."""
+    yield from _converted(book)
+    yield _unit_cost(cost, floor=floor)
+    yield from map(_sourced, cost.variable or ())
+
+
+def _raised(book: PriceBook, *, card: RateCard, floor: UnitFloor) -> Iterable[Step]:
+    """The slower service tier whose floor holds, down to what that one rests on."""
+    if floor.raised is None:
+        return
+    slower = book.card(model=card.model, service_tier=floor.raised.service_tier)
+    held = _unit_floor(slower, unit=floor.unit) if slower else None
+    yield Step(
+        kind="running maximum",
+        sentence=f"raised from {plain(floor.raised.own_floor)} to {plain(floor.floor)}, the "
+        f"floor of {floor.raised.service_tier}, which is slower",
+        rests_on=(
+            Step(
+                kind="floor",
+                sentence=_floor_text(held),
+                rests_on=tuple(_grounds(book, cost=slower.cost, floor=held)),
+            ),
         )
+        if slower and slower.cost and held
+        else (),
+    )
 
 
 def _converted(book: PriceBook) -> Iterable[Step]:
@@ -180,10 +269,21 @@ def _converted(book: PriceBook) -> Iterable[Step]:
 def _unit_cost(cost: CardCost, *, floor: UnitFloor) -> Step:
     return Step(
         kind="unit cost",
-        sentence=f"{plain(floor.unit_cost_per_mtok)} per Mtok of {floor.unit} at 100 % busy in "
+        sentence=f"{plain(floor.unit_cost_per_mtok)} per Mtok of {floor.unit} at 100 % busy"
+        f"{_COUNTED[floor.kind]} in "
         f"pool {cost.pool}, promise: {cost.promise}; hardware weighted at "
         f"{cost.reference_input_tokens} in / {cost.reference_output_tokens} out",
-        rests_on=tuple(_hardware(hardware) for hardware in cost.hardware),
+        rests_on=(
+            *(_hardware(hardware) for hardware in cost.hardware),
+            *((_sourced(cost.model_amortisation),) if cost.model_amortisation else ()),
+        ),
+    )
+
+
+def _sourced(cost: SourcedCost) -> Step:
+    return Step(
+        kind="cost per Mtok",
+        sentence=f"{cost.name} {plain(cost.usd_per_mtok)} USD per Mtok ({cost.source})",
     )
 
 

@@ -4,21 +4,20 @@ Invariant: for any event at most one rate per unit matches (the most specific on
 order), no card falls back to another, and a book that carries a digest is the book that was
 published.
 
-Which rate of a unit is the most specific: the one whose ``when`` names the most conditions; among
-equals the one that names a declared dimension (dimensions by name), then the one that names the
-region, then the one with the larger request size. Two rates of one unit with the same conditions
-are refused.
+Which rate of a unit is the most specific is said in ``conditions.py``; two rates of one unit with
+the same conditions are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from pricing_rules.document import (
     Document,
@@ -29,8 +28,10 @@ from pricing_rules.document import (
     read_json,
     validate,
 )
-from pricing_rules.money import CurrencyCode, RateText
-from pricing_rules.period import MomentText
+from pricing_rules.money import MAX_DECIMALS, MAX_DIGITS, CurrencyCode, RateText, decimal_text
+from pricing_rules.period import CalendarCut, MomentText, Period
+from pricing_rules.prices.allowances import Allowance, zones_clash
+from pricing_rules.prices.conditions import MAX_TEXT, Multiplier, UnitName, When
 from pricing_rules.prices.ladder import Ladder, Per
 from pricing_rules.prices.provenance import (
     CardCost,
@@ -40,106 +41,12 @@ from pricing_rules.prices.provenance import (
     RuleStep,
     SignOff,
 )
-from pricing_rules.usage.units import MAX_COUNT, UNITS
+from pricing_rules.usage.units import UNITS
+from pricing_rules.windows import NamedWindow, Window, united_windows
+
+__all__ = ["UnitName", "When"]  # where other rooms look for them
 
 SCHEMA = "tokenworks.price-book/1"
-
-Threshold = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-
-
-def _known_unit(name: str) -> str:
-    if name not in UNITS:
-        raise ValueError(f'"{name:.60}" is not a unit; see the unit registry')
-    return name
-
-
-UnitName = Annotated[str, AfterValidator(_known_unit)]
-
-
-class Window(Document):
-    """A recurring window of time (in the schema; not rated by this version)."""
-
-    zone: Name
-    weekdays: tuple[Annotated[int, Field(ge=1, le=7)], ...] = ()
-    start_time: Name
-    end_time: Name
-    holidays: Name | None = None
-
-
-class Allowance(Document):
-    """Free quantity that several rates share in a period (in the schema; not rated by this
-    version).
-    """
-
-    id: Name
-    units: tuple[UnitName, ...]
-    models: tuple[Name, ...] = ()
-    quantity: Annotated[int, Field(ge=1)]
-    reset: Literal["billing_period", "day", "month"] = "billing_period"
-
-
-class When(Document):
-    """The conditions of a rate; all that are named must hold.
-
-    ``request_tokens_over`` holds strictly over a request size, ``request_tokens_at_least`` at it
-    and over.
-    """
-
-    region: Name | None = None
-    request_tokens_over: Threshold | None = None
-    request_tokens_at_least: Threshold | None = None
-    dimensions: dict[Name, Name] = {}
-    window: Window | None = None
-
-    @model_validator(mode="after")
-    def _one_threshold(self) -> When:
-        if self.request_tokens_over is not None and self.request_tokens_at_least is not None:
-            raise ValueError("name request_tokens_over or request_tokens_at_least, not both")
-        return self
-
-    @property
-    def threshold_tokens(self) -> int:
-        """The request size from which the rate applies (``>=``); 0 where none is named."""
-        if self.request_tokens_over is not None:
-            return self.request_tokens_over + 1
-        return self.request_tokens_at_least or 0
-
-    def holds(self, *, region: str, size_tokens: int, dimensions: Mapping[str, str]) -> bool:
-        """Whether every condition holds for a request of this region, size and dimensions."""
-        return (
-            (self.region is None or self.region == region)
-            and size_tokens >= self.threshold_tokens
-            and all(dimensions.get(name) == value for name, value in self.dimensions.items())
-        )
-
-    def specificity(self) -> tuple[int, tuple[str, ...], bool, int]:
-        """Larger is more specific; see the file's first lines for the order."""
-        named = len(self.dimensions) + (self.region is not None) + (self.threshold_tokens > 0)
-        # Earlier names win: each name is turned around so that "a" sorts above "b".
-        turned = tuple(
-            "".join(chr(0x10FFFF - ord(c)) for c in name) + chr(0x10FFFF)
-            for name in sorted(self.dimensions)
-        )
-        return named, turned, self.region is not None, self.threshold_tokens
-
-    def text(self) -> str:
-        """The conditions as people read them, empty where there are none."""
-        parts = [f"{name}={value}" for name, value in sorted(self.dimensions.items())]
-        if self.region is not None:
-            parts.append(f"region={self.region}")
-        if self.request_tokens_over is not None:
-            parts.append(f"request_tokens>{self.request_tokens_over}")
-        elif self.request_tokens_at_least is not None:
-            parts.append(f"request_tokens>={self.request_tokens_at_least}")
-        return " and ".join(parts)
-
-
-class Multiplier(Document):
-    """A factor on rates (in the schema; not rated by this version)."""
-
-    factor: RateText
-    when: When
-    units: tuple[UnitName, ...] = ()
 
 
 class RateEntry(Document):
@@ -185,26 +92,31 @@ class RateCard(Document):
     def _one_rate_per_condition(self) -> RateCard:
         seen: set[tuple[object, ...]] = set()
         for entry in self.rates:
-            when = entry.when
-            shape = (
-                entry.unit,
-                when.region,
-                when.threshold_tokens,
-                *sorted(when.dimensions.items()),
-            )
+            shape = (entry.unit, *entry.when.shape)
             if shape in seen:
-                condition = f" when {when.text()}" if when.text() else ""
+                condition = f" when {entry.when.text()}" if entry.when.text() else ""
                 raise ValueError(f"two rates of {entry.unit}{condition} on one card; keep one")
             seen.add(shape)
         return self
 
     def rates_for(
-        self, *, region: str, size_tokens: int, dimensions: Mapping[str, str]
+        self,
+        *,
+        region: str,
+        size_tokens: int,
+        dimensions: Mapping[str, str],
+        windows: Collection[str] = (),
     ) -> dict[str, RateEntry]:
-        """The rate of each unit that holds for such requests: the most specific one."""
+        """The rate of each unit that holds for such requests: the most specific one.
+
+        ``windows``: the names of the book's windows in force. Multipliers are not in it: see
+        ``matching.py``.
+        """
         chosen: dict[str, RateEntry] = {}
         for entry in self.rates:
-            if not entry.when.holds(region=region, size_tokens=size_tokens, dimensions=dimensions):
+            if not entry.when.holds(
+                region=region, size_tokens=size_tokens, dimensions=dimensions, windows=windows
+            ):
                 continue
             rival = chosen.get(entry.unit)
             if rival is None or entry.when.specificity() > rival.when.specificity():
@@ -222,7 +134,8 @@ class Supersedes(Document):
 class PriceBook(Document):
     """A price book; a candidate has no ``published_at``. ``digest`` is that of its canonical JSON
     without it. ``exchange``: what its floors were converted at, where costs are in another
-    currency.
+    currency. ``notice_days_at_least``: from publishing to ``effective_from``, for a book that
+    follows another.
     """
 
     schema_: Literal["tokenworks.price-book/1"] = Field(alias="schema")
@@ -232,8 +145,10 @@ class PriceBook(Document):
     exchange: ExchangeRate | None = None
     effective_from: MomentText
     published_at: MomentText | None = None
+    notice_days_at_least: Annotated[int, Field(ge=1)] | None = None
     supersedes: Supersedes | None = None
     dimensions: dict[Name, tuple[Name, ...]] = {}
+    windows: dict[Name, Window] = {}
     rate_cards: Annotated[tuple[RateCard, ...], Field(min_length=1)]
     allowances: tuple[Allowance, ...] = ()
     multipliers: tuple[Multiplier, ...] = ()
@@ -249,7 +164,7 @@ class PriceBook(Document):
                 f"the exchange rate is to {self.exchange.currency}, and the book is in "
                 f"{self.currency}; give the rate to {self.currency}"
             )
-        reserved = sorted({"region", "request_tokens"} & self.dimensions.keys())
+        reserved = sorted({"region", "request_tokens", "window"} & self.dimensions.keys())
         if reserved:
             raise ValueError(f'"{reserved[0]}" is no dimension of its own; rename it')
         cards: set[tuple[str, str]] = set()
@@ -257,25 +172,20 @@ class PriceBook(Document):
             if (card.model, card.service_tier) in cards:
                 raise ValueError(f"two rate cards of {card.model} in {card.service_tier}; keep one")
             cards.add((card.model, card.service_tier))
-        ladders: dict[str, tuple[object, ...]] = {}
-        scales: dict[str, int] = {}
+        for when in self.conditions():
+            _check_declared(self, when)
+        _check_ladders(self)
+        _check_multipliers(self)
+        _check_allowances(self)
+        return self
+
+    def conditions(self) -> Iterator[When]:
+        """The conditions of every rate and every multiplier."""
         for card in self.rate_cards:
             for entry in card.rates:
-                _check_dimensions(self, entry.when)
-                if entry.ladder is not None:
-                    shape = _ladder_shape(entry.ladder)
-                    if ladders.setdefault(entry.ladder.id, shape) != shape:
-                        raise ValueError(
-                            f"the ladder {entry.ladder.id} stands twice with other bounds, flats "
-                            "or settings; one id is one position, so give the second another id"
-                        )
-                    scale = UNITS[entry.unit].scale
-                    if scales.setdefault(entry.ladder.id, scale) != scale:
-                        raise ValueError(
-                            f"the ladder {entry.ladder.id} counts {entry.unit} and units of "
-                            "another scale in one position; give one of them another id"
-                        )
-        return self
+                yield entry.when
+        for multiplier in self.multipliers:
+            yield multiplier.when
 
     def card(self, *, model: str, service_tier: str) -> RateCard | None:
         """The rate card of a model in a service tier, or None: there are no fallbacks."""
@@ -288,16 +198,28 @@ class PriceBook(Document):
     @property
     def thresholds_tokens(self) -> tuple[int, ...]:
         """The request sizes at which some rate changes, sorted."""
-        found = {entry.when.threshold_tokens for card in self.rate_cards for entry in card.rates}
-        return tuple(sorted(found - {0}))
+        return tuple(sorted({when.threshold_tokens for when in self.conditions()} - {0}))
+
+    @cached_property
+    def used_windows(self) -> tuple[NamedWindow, ...]:
+        """The windows that a rate or a multiplier names, by key: those that usage is cut by."""
+        names = {when.window for when in self.conditions() if when.window is not None}
+        return united_windows(
+            NamedWindow(name=name, window=self.windows[name]) for name in sorted(names)
+        )
+
+    @property
+    def calendar_cuts(self) -> tuple[CalendarCut, ...]:
+        """The days and months with which some allowance starts anew, sorted."""
+        cuts = {one.cut for one in self.allowances}
+        return tuple(sorted(cut for cut in cuts if cut is not None))
 
 
 def load_price_book(data: bytes, *, name: str) -> PriceBook:
     """Read a price book, checking its digest where it carries one; the result always has one.
 
     DocumentError where it does not validate, was edited after it was published, or holds what
-    this version cannot rate (recurring windows, shared allowances, multipliers, payer scope),
-    named with its place.
+    this version cannot rate (ladders of payer scope), named with its place.
     """
     value = read_json(data, name=name)
     book = validate(PriceBook, value, name=name, lines={})
@@ -311,12 +233,82 @@ def load_price_book(data: bytes, *, name: str) -> PriceBook:
     return book.model_copy(update={"digest": digest})
 
 
-def _check_dimensions(book: PriceBook, when: When) -> None:
+def _check_declared(book: PriceBook, when: When) -> None:
     for name, value in when.dimensions.items():
         if name not in book.dimensions:
             raise ValueError(f'the dimension "{name}" is not declared under dimensions')
         if value not in book.dimensions[name]:
             raise ValueError(f'"{value}" is not a declared value of the dimension "{name}"')
+    if when.window is not None and when.window not in book.windows:
+        raise ValueError(f'the window "{when.window}" is not declared under windows')
+
+
+def _check_ladders(book: PriceBook) -> None:
+    ladders: dict[str, tuple[object, ...]] = {}
+    scales: dict[str, int] = {}
+    for entry in (entry for card in book.rate_cards for entry in card.rates):
+        if entry.ladder is None:
+            continue
+        shape, scale = _ladder_shape(entry.ladder), UNITS[entry.unit].scale
+        if ladders.setdefault(entry.ladder.id, shape) != shape:
+            raise ValueError(
+                f"the ladder {entry.ladder.id} stands twice with other bounds, flats "
+                "or settings; one id is one position, so give the second another id"
+            )
+        if scales.setdefault(entry.ladder.id, scale) != scale:
+            raise ValueError(
+                f"the ladder {entry.ladder.id} counts {entry.unit} and units of "
+                "another scale in one position; give one of them another id"
+            )
+
+
+def _check_multipliers(book: PriceBook) -> None:
+    ids: set[str] = set()
+    for multiplier in book.multipliers:
+        if multiplier.id in ids:
+            raise ValueError(f"the multiplier {multiplier.id} stands twice; keep one")
+        ids.add(multiplier.id)
+    for entry in (entry for card in book.rate_cards for entry in card.rates):
+        factors = [m.factor for m in book.multipliers if m.concerns(entry.unit)]
+        rates = [b.rate for b in entry.ladder.bands] if entry.ladder else [entry.rate or Decimal(0)]
+        decimals = max(_decimals(rate) for rate in rates) + sum(_decimals(f) for f in factors)
+        largest = max(Fraction(rate) for rate in rates)
+        for factor in factors:
+            largest *= max(Fraction(factor), Fraction(1))
+        texts = [entry.when.text(), *(m.text() for m in book.multipliers if m.concerns(entry.unit))]
+        if len(", ".join(texts)) > MAX_TEXT:
+            raise ValueError(
+                f"the conditions of a rate of {entry.unit} and its multipliers have more than "
+                f"{MAX_TEXT} characters together, which no charge can show; shorten their names"
+            )
+        if factors and (decimals > MAX_DECIMALS or largest >= 10**MAX_DIGITS):
+            raise ValueError(
+                f"a rate of {entry.unit} times its multipliers has more digits than a rate may "
+                f"have ({MAX_DIGITS} before and {MAX_DECIMALS} after the point); round them"
+            )
+
+
+def _decimals(value: Decimal) -> int:
+    return len(decimal_text(value).partition(".")[2])
+
+
+def _check_allowances(book: PriceBook) -> None:
+    ids: set[str] = set()
+    for allowance in book.allowances:
+        if allowance.id in ids:
+            raise ValueError(f"the allowance {allowance.id} stands twice; keep one")
+        ids.add(allowance.id)
+        if not any(
+            allowance.covers(model=card.model, service_tier=card.service_tier, unit=entry.unit)
+            for card in book.rate_cards
+            for entry in card.rates
+        ):
+            raise ValueError(
+                f"the allowance {allowance.id} covers no rate of the book; check its names"
+            )
+    rates = ((c.model, c.service_tier, entry.unit) for c in book.rate_cards for entry in c.rates)
+    if clash := zones_clash(book.allowances, rates=rates):
+        raise ValueError(clash)
 
 
 def _ladder_shape(ladder: Ladder) -> tuple[object, ...]:
@@ -327,23 +319,13 @@ def _ladder_shape(ladder: Ladder) -> tuple[object, ...]:
 
 
 def _refuse_unrated(book: PriceBook, *, name: str) -> None:
-    found: str | None = None
-    if book.allowances:
-        found = "allowances[0]: shared allowances are"
-    elif book.multipliers:
-        found = "multipliers[0]: multipliers are"
     for i, card in enumerate(book.rate_cards):
         for j, entry in enumerate(card.rates):
-            at = f"rate_cards[{i}].rates[{j}]"
-            if entry.when.window is not None:
-                found = f"{at}.when.window: recurring windows are"
-            elif entry.ladder is not None and entry.ladder.scope == "payer":
-                found = f"{at}.ladder.scope: payer scope is"
-    if found:
-        where, _, what = found.partition(": ")
-        raise DocumentError(
-            f"{name} {where}", f"{what} not rated by this version; write plain rates"
-        )
+            if entry.ladder is not None and entry.ladder.scope == "payer":
+                raise DocumentError(
+                    f"{name} rate_cards[{i}].rates[{j}].ladder.scope",
+                    "payer scope is not rated by this version; write plain rates",
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -388,6 +370,18 @@ class BooksInForce:
     def currency(self) -> str:
         """The currency of every book."""
         return self.books[0].currency
+
+    @property
+    def calendar_cuts(self) -> tuple[CalendarCut, ...]:
+        """The days and months with which some allowance of some book starts anew, sorted."""
+        return tuple(sorted({cut for book in self.books for cut in book.calendar_cuts}))
+
+    def allowances_since_at(self, period: Period) -> int:
+        """From when on usage counts for the allowances of a period: its start, or before it that
+        of the day or month in which it starts.
+        """
+        starts = (cut.start_at(period.start_at) for cut in self.calendar_cuts)
+        return min([period.start_at, *starts])
 
     def at(self, moment_at: int) -> PriceBook | None:
         """The book in force at a moment, or None before the first."""

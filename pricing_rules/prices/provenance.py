@@ -12,9 +12,11 @@ from typing import Final, Literal
 
 from pydantic import model_validator
 
-from pricing_rules.document import Document, Name, Text
+from pricing_rules.document import Document, Name, Text, bytes_digest
 from pricing_rules.money import AmountText, CurrencyCode, RateText, decimal_text
 from pricing_rules.period import MomentText
+
+MAX_ID_CHARACTERS: Final = 200
 
 COST_CURRENCY: Final = "USD"
 """What a factory's costs are in."""
@@ -73,7 +75,7 @@ class HardwareCost(Document):
     usd_per_hour: RateText
     parts: tuple[CostPart, ...]
     setup: Text
-    fit: Literal["fit", "cover"]
+    fit: Literal["fit", "cover", "roles"]
     us_per_input_token: RateText
     us_per_cached_token: RateText
     us_per_output_token: RateText
@@ -123,7 +125,10 @@ class UnitFloor(Document):
     """The floor of one unit: (unit_cost / utilization + variable) / (1 - minimum_margin -
     revenue_share).
 
-    Money is in the book's currency per million units.
+    The figures are those that its kind counts: a ``cash`` floor has no minimum margin, and neither
+    capital nor model amortisation in its unit cost; a ``short_run`` one has also a utilization of
+    1, and only the energy of busy over idle and the margin displaced in its unit cost. Money is in
+    the book's currency per million units.
     """
 
     unit: Name
@@ -137,11 +142,22 @@ class UnitFloor(Document):
     raised: RunningMaximum | None = None
 
 
+class SourcedCost(Document):
+    """A cost per million tokens in US dollars, and where it comes from."""
+
+    name: Name
+    usd_per_mtok: RateText
+    source: Text
+
+
 class CardCost(Document):
     """What the floors of one rate card were computed from.
 
     The reference tokens are the mean request by which the hardware of the pool is weighted. Its
-    hours are in US dollars, whatever the book's currency.
+    hours are in US dollars, whatever the book's currency, and hold the parts that the kind of the
+    floors counts. The unit cost is sum(share x usd_per_hour / 3600 x us per token) over the
+    hardware, and ``model_amortisation`` where there is one; ``variable`` are the parts of
+    ``variable_per_mtok``.
     """
 
     pool: Name
@@ -150,6 +166,8 @@ class CardCost(Document):
     reference_output_tokens: int
     hardware: tuple[HardwareCost, ...]
     floors: tuple[UnitFloor, ...]
+    model_amortisation: SourcedCost | None = None
+    variable: tuple[SourcedCost, ...] | None = None
 
 
 class RuleStep(Document):
@@ -170,7 +188,7 @@ class RuleStep(Document):
 class InputDocument(Document):
     """A file that the book was derived from."""
 
-    role: Literal["factory", "policy", "measurement", "usage_mix"]
+    role: Literal["factory", "policy", "measurement", "usage_mix", "market"]
     name: Name
     sha256: Name
 
@@ -183,6 +201,18 @@ class Finding(Document):
     id: Name
     kind: Name
     sentence: Text
+
+
+def finding_id(kind: str, *, about: str) -> str:
+    """The id of a finding: ``kind:about``.
+
+    A longer one than a name may be is cut, and ends in digits of its digest.
+    """
+    id_ = f"{kind}:{about}"
+    if len(id_) > MAX_ID_CHARACTERS:
+        digits = bytes_digest(id_.encode()).removeprefix("sha256:")[:12]
+        id_ = f"{id_[: MAX_ID_CHARACTERS - 13].strip()}#{digits}"
+    return id_
 
 
 class SignOff(Document):

@@ -108,6 +108,7 @@ def _fast(compiled: CompiledBook, line: bytes) -> str:
         size_tokens=size_tokens,
         region=region,
         dimensions=dimensions,
+        moment_at=moment_at,
     )
     return card.amount_text(units)
 

@@ -1,8 +1,8 @@
 """What a rule may do to a rate: one typed action per rule, exact arithmetic, no floats.
 
 Invariant: an action says in words what it does, and computes from a rate and its floor alone; what
-a rate becomes beside another rate (``relate``) or under a condition (``context_step``) is data for
-the chain of steps, not arithmetic here.
+a rate becomes beside another rate (``relate``), beside the market (``market``) or under a
+condition (``context_step``) is data for the chain of steps, not arithmetic here.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from itertools import pairwise
 from math import ceil
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pricing_rules.cost.unit_cost import TokenUnit
 from pricing_rules.document import Document, Name
 from pricing_rules.money import AmountText, RateText, decimal_text, exact_text
 from pricing_rules.prices.ladder import QuantityText
-from pricing_rules.prices.price_book import When
+from pricing_rules.rules.further_rates import FurtherRate
 
 CHAIN_DECIMALS: Final = 18
 """Between two rules a rate has up to 18 decimals, rounded up, so that a step shows it whole."""
@@ -201,6 +201,24 @@ class Relate(Document):
         return f"{decimal_text(self.factor)} x the rate of {self.unit or self.service_tier}"
 
 
+class MarketRate(Document):
+    """A factor of what the market asks for the same unit, by the dated snapshots of a derivation.
+
+    ``rate``: of all offers, the lowest or the median (of an even number, the mean of the middle
+    two). ``model``: the name that the snapshots give the model, where it is another one. The
+    result may lie under the floor: a finding says so, or a later ``at_least`` mends it.
+    """
+
+    action: Literal["market"]
+    rate: Literal["lowest", "median"]
+    factor: RateText
+    model: Name | None = None
+
+    def text(self) -> str:
+        """The action as people read it."""
+        return f"{decimal_text(self.factor)} x the {self.rate} market rate"
+
+
 class MultipliedBand(Document):
     """A band of a ladder, as a factor on the rate; without ``up_to`` it is the open last one."""
 
@@ -246,85 +264,12 @@ class LadderOfRates(Document):
         return f"{self.kind} ladder {self.id}: {', '.join(bands)}"
 
 
-class ContextStep(Document):
-    """A further rate for larger requests: a factor on the rate, strictly over a request size or
-    from it on.
-    """
-
-    action: Literal["context_step"]
-    request_tokens_over: PositiveInt | None = None
-    request_tokens_at_least: PositiveInt | None = None
-    multiply: RateText
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> ContextStep:
-        if (self.request_tokens_over is None) == (self.request_tokens_at_least is None):
-            raise ValueError("name request_tokens_over or request_tokens_at_least, one of them")
-        return self
-
-    def text(self) -> str:
-        """The action as people read it."""
-        return f"x {decimal_text(self.multiply)} where {self._condition().text()}"
-
-    def variant(self, when: When) -> When | None:
-        """The conditions of the further rate; None where ``when`` names a request size already."""
-        if when.threshold_tokens:
-            return None
-        return self._condition().model_copy(
-            update={"region": when.region, "dimensions": when.dimensions}
-        )
-
-    def _condition(self) -> When:
-        return When(
-            request_tokens_over=self.request_tokens_over,
-            request_tokens_at_least=self.request_tokens_at_least,
-        )
-
-
-class RegionRate(Document):
-    """A further rate for one region: a factor on the rate."""
-
-    action: Literal["region"]
-    region: Name
-    multiply: RateText
-
-    def text(self) -> str:
-        """The action as people read it."""
-        return f"x {decimal_text(self.multiply)} where region={self.region}"
-
-    def variant(self, when: When) -> When | None:
-        """The conditions of the further rate; None where ``when`` names a region already."""
-        return None if when.region else when.model_copy(update={"region": self.region})
-
-
-class DimensionRate(Document):
-    """A further rate for one value of a dimension: a factor on the rate."""
-
-    action: Literal["dimension"]
-    name: Name
-    value: Name
-    multiply: RateText
-
-    def text(self) -> str:
-        """The action as people read it."""
-        return f"x {decimal_text(self.multiply)} where {self.name}={self.value}"
-
-    def variant(self, when: When) -> When | None:
-        """The conditions of the further rate; None where ``when`` names this dimension already."""
-        if self.name in when.dimensions:
-            return None
-        dimensions = dict(sorted({**when.dimensions, self.name: self.value}.items()))
-        return when.model_copy(update={"dimensions": dimensions})
-
-
 OwnRateAction = SetRate | Markup | Margin | Multiply | Add | AtMost | AtLeast | RoundUpTo
 """Actions that compute a rate from itself and its floor."""
 
-VariantAction = ContextStep | RegionRate | DimensionRate
-"""Actions that leave a rate as it is and put a further one beside it, under a condition."""
-
 Action = Annotated[
-    OwnRateAction | VariantAction | Relate | LadderOfRates, Field(discriminator="action")
+    OwnRateAction | FurtherRate | Relate | MarketRate | LadderOfRates,
+    Field(discriminator="action"),
 ]
 """What a rule does; the field ``action`` says which."""
 

@@ -10,11 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from typing import Final
 
 from pricing_rules.cost.floor import StandingFloor, quantise
 from pricing_rules.cost.measurement import OperatingPoint, WeightedPoint
+from pricing_rules.cost.readers.measurements import (
+    DERIVED_FLAG,
+    STATED_ACCELERATORS_FLAG,
+    SUSPECT_ACCELERATORS_FLAG,
+)
+from pricing_rules.cost.readers.serving_run import (
+    CACHED_INPUT_FLAG,
+    FAILED_REQUESTS_FLAG,
+    TELEMETRY_ACCELERATORS_FLAG,
+)
+from pricing_rules.cost.readers.stated_facts import STATED_POOLS_FLAG
 from pricing_rules.cost.shape_fit import FittedShape, MeanShape, ShapeFit, place_in_hull
-from pricing_rules.cost.unit_cost import HardwareUnitCost
+from pricing_rules.cost.unit_cost import AMORTISATION, HardwareUnitCost
 from pricing_rules.document import JsonValue
 from pricing_rules.money import decimal_text
 from pricing_rules.period import MICROSECONDS
@@ -22,6 +34,22 @@ from pricing_rules.rules.floors import CardFloors, Found
 from pricing_rules.rules.policy import Policy
 
 DAY_MICROSECONDS = 86_400 * MICROSECONDS
+
+_MADE_BY = {"fit": "fit", "cover": "cover", "roles": "split by roles"}
+
+_STATED = "a person stated how many accelerators they took"
+
+FLAGGED: Final[Mapping[str, str]] = {
+    DERIVED_FLAG: "their throughput is derived from TTFT, TPOT and concurrency, which overstates "
+    "it by 2 to 5 %, so their floors are that much too low",
+    CACHED_INPUT_FLAG: "some of their input came from a prefix cache, so fresh input takes more",
+    FAILED_REQUESTS_FLAG: "some of their requests failed; their throughput is that of the others",
+    SUSPECT_ACCELERATORS_FLAG: "their file also allows another number of accelerators",
+    STATED_ACCELERATORS_FLAG: _STATED,
+    STATED_POOLS_FLAG: _STATED,
+    TELEMETRY_ACCELERATORS_FLAG: "their accelerators are those that telemetry saw",
+}
+"""What a flag of a measured point says of the floors that rest on it."""
 
 
 def card_cost(card: CardFloors, *, policy: Policy) -> dict[str, JsonValue]:
@@ -31,7 +59,7 @@ def card_cost(card: CardFloors, *, policy: Policy) -> dict[str, JsonValue]:
     """
     members = sorted(card.cost.hardware, key=lambda member: member.hardware)
     shares = _adding_to_one([quantise(member.share_of_capacity) for member in members])
-    return {
+    cost: dict[str, JsonValue] = {
         "pool": card.pool.name,
         "promise": card.service_tier.text(),
         "reference_input_tokens": int(card.cost.reference_shape.fresh_input_tokens),
@@ -41,6 +69,22 @@ def card_cost(card: CardFloors, *, policy: Policy) -> dict[str, JsonValue]:
         ],
         "floors": [_unit_floor(floor, policy=policy) for floor in card.floors.values()],
     }
+    if card.cost.amortisation is not None:
+        cost["model_amortisation"] = {
+            "name": AMORTISATION,
+            "usd_per_mtok": decimal_text(quantise(card.cost.amortisation.usd_per_mtok)),
+            "source": card.cost.amortisation.source,
+        }
+    if card.variable:
+        cost["variable"] = [
+            {
+                "name": name,
+                "usd_per_mtok": decimal_text(figure.value),
+                "source": figure.source_text,
+            }
+            for name, figure in sorted(card.variable.items())
+        ]
+    return cost
 
 
 def weak_spots(
@@ -57,8 +101,8 @@ def weak_spots(
             yield Found(
                 kind="overcharge",
                 about=f"{card.about}/{member.hardware}",
-                sentence=f"{card.about} on {member.hardware}: the {member.fit.used} charges one "
-                f"measured shape {over:.0f} % more than it took",
+                sentence=f"{card.about} on {member.hardware}: the {_MADE_BY[member.fit.used]} "
+                f"charges one measured shape {over:.0f} % more than it took",
             )
     for what, request in requests.items():
         outside = [
@@ -75,6 +119,23 @@ def weak_spots(
             )
     if age_days is not None:
         yield from _stale(card, dated_at=dated_at, age_days=age_days)
+
+
+def flagged_points(cards: Sequence[CardFloors]) -> Iterator[Found]:
+    """Findings on flags of the measured points that floors rest on: one for each flag."""
+    for flag, says in FLAGGED.items():
+        resting = [
+            card
+            for card in cards
+            if any(flag in p.flags for member in card.cost.hardware for p in _points(member.fit))
+        ]
+        if resting:
+            yield Found(
+                kind="flagged",
+                about=flag,
+                sentence=f"{len(resting)} of {len(cards)} rate cards rest on measured points that "
+                f"are flagged {flag}: {says}",
+            )
 
 
 def _stale(card: CardFloors, *, dated_at: int, age_days: int) -> Iterator[Found]:
@@ -122,12 +183,11 @@ def _hardware(member: HardwareUnitCost, *, share: Decimal) -> dict[str, JsonValu
         "us_per_input_token": decimal_text(quantise(fit.a_us_per_input_token)),
         "us_per_cached_token": decimal_text(quantise(fit.c_us_per_cached_token)),
         "us_per_output_token": decimal_text(quantise(fit.b_us_per_output_token)),
-        "shapes": [_shape(shape, fit=fit) for shape in fit.shapes],
+        "shapes": [_shape(shape) for shape in fit.shapes],
     }
 
 
-def _shape(shape: FittedShape, *, fit: ShapeFit) -> dict[str, JsonValue]:
-    residual = shape.residual_cover if fit.used == "cover" else shape.residual_fit
+def _shape(shape: FittedShape) -> dict[str, JsonValue]:
     points = shape.reading.points
     weights = _adding_to_one([quantise(weighted.weight) for weighted in points])
     return {
@@ -135,7 +195,7 @@ def _shape(shape: FittedShape, *, fit: ShapeFit) -> dict[str, JsonValue]:
         "output_tokens": shape.reading.shape.output_tokens,
         "accelerator_seconds_per_request": decimal_text(quantise(shape.accelerator_s_per_request)),
         "fitted_accelerator_seconds_per_request": decimal_text(
-            quantise(shape.accelerator_s_per_request * (1 + residual))
+            quantise(shape.fitted_accelerator_s_per_request)
         ),
         "clamped": shape.reading.status == "clamped",
         "points": [

@@ -7,15 +7,16 @@ and a finding, never a guess; and the order of points, hardware and models decid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal
 
-from pricing_rules.cost.factory import AcceleratorHour, Factory, Pool, accelerator_hour
+from pricing_rules.cost.accelerator_hour import AcceleratorHour, HourPart, accelerator_hour
+from pricing_rules.cost.factory import Factory, Pool
+from pricing_rules.cost.figures import Figure
 from pricing_rules.cost.floor import (
-    Floor,
     FloorTerms,
     ServiceTierFloor,
     StandingFloor,
@@ -42,6 +43,7 @@ from pricing_rules.cost.unit_cost import (
 from pricing_rules.money import decimal_text
 from pricing_rules.rules.policy import Policy
 from pricing_rules.rules.service_tiers import PRECISION_BITS, ModelToPrice, Promise, ServiceTier
+from pricing_rules.usage.mix import UsageMix
 
 FindingKind = Literal[
     "unreachable_promise",
@@ -57,6 +59,19 @@ FindingKind = Literal[
     "cached_over_input",
     "service_tier_order",
     "rule_unmet",
+    "subsidised",
+    "service_tier_spread",
+    "largest_change",
+    "stale_market",
+    "unreachable_rule",
+    "floor_clash",
+    "ambiguous_match",
+    "unequal_rate",
+    "yield",
+    "unproven",
+    "idle_capacity",
+    "usage_window",
+    "flagged",
 ]
 
 UNREACHABLE: Final = "unreachable"
@@ -73,12 +88,18 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardFloors:
-    """What one rate card starts from: its pool's unit costs and the floor of each unit."""
+    """What one rate card starts from: its pool's unit costs and the floor of each unit.
+
+    Costs and ``terms`` are those that the kind of its floors counts; all its units share them.
+    ``variable`` are the costs per Mtok that make v up, by name.
+    """
 
     model: ModelToPrice
     service_tier: ServiceTier
     pool: Pool
     cost: PoolUnitCost
+    terms: FloorTerms
+    variable: Mapping[str, Figure]
     floors: Mapping[TokenUnit, StandingFloor]
 
     @property
@@ -96,13 +117,18 @@ class _CardCost:
 
 
 def floors_of(
-    factory: Factory, *, policy: Policy, points: Iterable[OperatingPoint]
+    factory: Factory,
+    *,
+    policy: Policy,
+    points: Iterable[OperatingPoint],
+    mixes: Sequence[UsageMix] = (),
 ) -> tuple[tuple[CardFloors, ...], tuple[Found, ...]]:
     """The floors of each model in each service tier that can be kept, and what a person must know.
 
-    Service tiers come from the slowest promise to the fastest, models as in the policy.
+    Service tiers come from the slowest promise to the fastest, models as in the policy. ``mixes``
+    weigh electricity that is priced by the hour, for pools that state no load of their own.
     """
-    bench = _Bench(factory, policy=policy, points=points)
+    bench = _Bench(factory, policy=policy, points=points, mixes=mixes)
     cards: list[CardFloors] = []
     for model in policy.models:
         costs = [
@@ -118,10 +144,16 @@ class _Bench:
     """Reads sweeps once per model, hardware and statistic, and collects findings."""
 
     def __init__(
-        self, factory: Factory, *, policy: Policy, points: Iterable[OperatingPoint]
+        self,
+        factory: Factory,
+        *,
+        policy: Policy,
+        points: Iterable[OperatingPoint],
+        mixes: Sequence[UsageMix],
     ) -> None:
         self.factory = factory
         self.policy = policy
+        self.mixes = mixes
         self.found: list[Found] = []
         wanted = {(model.name, model.precision) for model in policy.models}
         groups: dict[tuple[str, str, str, str], list[OperatingPoint]] = {}
@@ -132,9 +164,6 @@ class _Bench:
                 groups.setdefault(key, []).append(point)
         self.sweeps: dict[tuple[str, str, str, str], tuple[Sweep, ...]] = {
             key: sweeps_of(members) for key, members in groups.items()
-        }
-        self.hours: dict[str, AcceleratorHour] = {
-            hardware: accelerator_hour(factory, hardware=hardware) for hardware in factory.hardware
         }
         self.reference = MeanShape(
             fresh_input_tokens=policy.reference_shape.input_tokens,
@@ -174,12 +203,44 @@ class _Bench:
         able = pool.model_copy(
             update={"hardware": {name: pool.hardware[name] for name in sorted(fits)}}
         )
-        cost = pool_unit_cost(able, hours=self.hours, fits=fits, reference_shape=self.reference)
+        cost = pool_unit_cost(
+            able,
+            hours=self._hours(able, service_tier=service_tier),
+            fits=fits,
+            reference_shape=self.reference,
+            amortisation=(
+                self.factory.amortisation_of(model.name)
+                if service_tier.floor_kind == "full"
+                else None
+            ),
+        )
         assert isinstance(cost, PoolUnitCost), "every hardware left in the pool has a fit"
         return _CardCost(model=model, service_tier=service_tier, pool=pool, cost=cost)
 
     def note(self, kind: FindingKind, *, about: str, sentence: str) -> None:
         self.found.append(Found(kind=kind, about=about, sentence=sentence))
+
+    def _hours(self, pool: Pool, *, service_tier: ServiceTier) -> dict[str, AcceleratorHour]:
+        """An hour of each hardware of the pool, with the parts that the floors count."""
+        load = pool.load_by_hour.by_hour_of_week if pool.load_by_hour else self._load(pool)
+        displaced = _displaced(service_tier)
+        return {
+            hardware: accelerator_hour(self.factory, hardware=hardware, load_by_hour=load).counted(
+                service_tier.floor_kind, displaced=displaced
+            )
+            for hardware in pool.hardware
+        }
+
+    def _load(self, pool: Pool) -> tuple[Decimal, ...] | None:
+        """Events of the mixes in the pool by hour of week; None where there are none."""
+        by_hour = [
+            entry.events_by_hour_of_week
+            for mix in self.mixes
+            for entry in mix.entries
+            if entry.model in pool.models and entry.service_tier in pool.service_tiers
+        ]
+        weights = tuple(Decimal(sum(hour)) for hour in zip(*by_hour, strict=True))
+        return weights if any(weights) else None
 
     def _fit(
         self, model: ModelToPrice, *, service_tier: ServiceTier, hardware: str
@@ -215,6 +276,22 @@ class _Bench:
         )
 
 
+def _displaced(service_tier: ServiceTier) -> HourPart | None:
+    figure = (
+        service_tier.idle_use.displaced_margin_usd_per_accelerator_hour
+        if service_tier.idle_use
+        else None
+    )
+    if figure is None:
+        return None
+    share = Fraction(figure.value)
+    return HourPart(
+        name="margin_displaced",
+        usd_per_hour=share.numerator / share.denominator,
+        source=figure.source_text,
+    )
+
+
 def _ttft_cap(promise: Promise | None) -> TtftCap:
     promised_ms = promise.ttft_ms if promise else None
     if promised_ms is None:
@@ -243,25 +320,18 @@ def _why_refused(refused: Iterable[FitRefusal]) -> str:
 def _raised(
     costs: list[_CardCost], *, factory: Factory, policy: Policy, found: list[Found]
 ) -> Iterable[CardFloors]:
-    standing: dict[TokenUnit, tuple[StandingFloor, ...]] = {}
-    for unit in TOKEN_UNITS:
-        standing[unit] = running_maximum(
-            [
-                ServiceTierFloor(
-                    service_tier=one.service_tier.name,
-                    promised_tokens_per_s=one.service_tier.interactivity_tokens_per_s,
-                    floor=_floor(one, unit=unit, factory=factory, policy=policy),
-                )
-                for one in costs
-            ]
-        )
-    for i, one in enumerate(costs):
+    standing = {
+        unit: _standing(costs, unit=unit, factory=factory, policy=policy) for unit in TOKEN_UNITS
+    }
+    for one in costs:
         card = CardFloors(
             model=one.model,
             service_tier=one.service_tier,
             pool=one.pool,
             cost=one.cost,
-            floors={unit: standing[unit][i] for unit in TOKEN_UNITS},
+            variable=factory.variable_of(one.model.name),
+            terms=_terms(one, factory=factory, policy=policy).counted(one.service_tier.floor_kind),
+            floors={unit: standing[unit][one.service_tier.name] for unit in TOKEN_UNITS},
         )
         for unit, floor in card.floors.items():
             if floor.raised_by is not None:
@@ -276,15 +346,40 @@ def _raised(
         yield card
 
 
-def _floor(one: _CardCost, *, unit: TokenUnit, factory: Factory, policy: Policy) -> Floor:
-    return floor_of(
-        one.cost.unit(unit).usd_per_mtok,
-        unit=unit,
-        kind=one.service_tier.floor_kind,
-        terms=FloorTerms(
-            utilization=one.pool.utilization.value,
-            variable_usd_per_mtok=factory.variable_total_usd_per_mtok,
-            minimum_margin=one.service_tier.minimum_margin,
-            revenue_share=policy.revenue_share.value,
-        ),
+def _standing(
+    costs: list[_CardCost], *, unit: TokenUnit, factory: Factory, policy: Policy
+) -> dict[str, StandingFloor]:
+    """The floors that hold for one unit, by service tier.
+
+    An interruptible service tier promises less than one that is not, however fast it is, so it
+    takes no floor from that.
+    """
+    own = [
+        (
+            one.service_tier.interruptible,
+            ServiceTierFloor(
+                service_tier=one.service_tier.name,
+                promised_tokens_per_s=one.service_tier.interactivity_tokens_per_s,
+                floor=floor_of(
+                    one.cost.unit(unit).usd_per_mtok,
+                    unit=unit,
+                    kind=one.service_tier.floor_kind,
+                    terms=_terms(one, factory=factory, policy=policy),
+                ),
+            ),
+        )
+        for one in costs
+    ]
+    every = running_maximum([floor for _, floor in own])
+    stoppable = running_maximum([floor for interruptible, floor in own if interruptible])
+    return {one.own.service_tier: one for one in (*every, *stoppable)}
+
+
+def _terms(one: _CardCost, *, factory: Factory, policy: Policy) -> FloorTerms:
+    figures = factory.variable_of(one.model.name).values()
+    return FloorTerms(
+        utilization=one.pool.utilization.value,
+        variable_usd_per_mtok=sum((figure.value for figure in figures), Decimal(0)),
+        minimum_margin=one.service_tier.minimum_margin,
+        revenue_share=policy.revenue_share.value,
     )

@@ -6,15 +6,17 @@ every share, promise and rule in it says why or where it comes from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from itertools import product
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from pricing_rules.cost.factory import Figure
-from pricing_rules.cost.unit_cost import TokenUnit
+from pricing_rules.cost.figures import Figure
+from pricing_rules.cost.unit_cost import TOKEN_UNITS
 from pricing_rules.document import (
     Document,
     DocumentError,
@@ -26,15 +28,15 @@ from pricing_rules.document import (
     validate,
 )
 from pricing_rules.money import CurrencyCode
+from pricing_rules.prices.conditions import When
 from pricing_rules.prices.provenance import COST_CURRENCY, ExchangeRate
-from pricing_rules.rules.actions import (
-    Action,
-    DimensionRate,
-    LadderOfRates,
-    Relate,
-    terminating,
-)
+from pricing_rules.rules.actions import Action, LadderOfRates, Relate, terminating
+from pricing_rules.rules.conditions import Condition, Conditions, condition_holds
+from pricing_rules.rules.further_rates import DimensionRate, WindowRate
+from pricing_rules.rules.limits import GuardRails, Subsidy
+from pricing_rules.rules.predicate import RateFacts
 from pricing_rules.rules.service_tiers import ModelToPrice, ServiceTier
+from pricing_rules.windows import Window
 
 FLOOR_RULE: Final = "floor"
 ROUNDING_RULE: Final = "round_up"
@@ -59,49 +61,20 @@ class StatedShare(Figure):
         return value
 
 
-class Conditions(Document):
-    """Which rates a rule is for: all lists that are named must hold; none named means every rate.
-
-    ``regions`` holds for rates that an earlier rule made for one of them.
-    """
-
-    models: tuple[Name, ...] = ()
-    service_tiers: tuple[Name, ...] = ()
-    units: tuple[TokenUnit, ...] = ()
-    regions: tuple[Name, ...] = ()
-
-    def hold(self, *, model: str, service_tier: str, unit: str, region: str | None) -> bool:
-        """Whether every list that is named has the one in question."""
-        return (
-            (not self.models or model in self.models)
-            and (not self.service_tiers or service_tier in self.service_tiers)
-            and (not self.units or unit in self.units)
-            and (not self.regions or region in self.regions)
-        )
-
-
 class Rule(Document):
     """When it holds, one action, and why."""
 
     id: Name
-    when: Conditions = Conditions()
+    when: Condition = Conditions()
     then: Action
     why: Text
 
 
-class GuardRails(Document):
-    """What a book is checked against beside its floors: a breach is a finding, no changed rate.
-
-    Always checked: cached input is not dearer than input, and a faster service tier not cheaper
-    than a slower one. ``measurement_age_days_at_most``: older measurements under a card are a
-    finding.
-    """
-
-    measurement_age_days_at_most: PositiveInt | None = None
-
-
 class Policy(Document):
     """``policy.yaml``. Money is in ``currency`` per million tokens; rules run in the order written.
+
+    ``windows``: recurring windows of time by name, for rules that price them.
+    ``subsidies``: what may lie under its floor; the first that covers a rate pays for it.
 
     ``exchange``: what floors, which are in US dollars, are converted at before the rules run; a
     policy in another currency has one to it.
@@ -118,8 +91,10 @@ class Policy(Document):
     cached_share: StatedShare
     models: Annotated[tuple[ModelToPrice, ...], Field(min_length=1)]
     service_tiers: Annotated[tuple[ServiceTier, ...], Field(min_length=1)]
+    windows: dict[Name, Window] = {}
     rules: tuple[Rule, ...] = ()
     guard_rails: GuardRails = GuardRails()
+    subsidies: tuple[Subsidy, ...] = ()
 
     @model_validator(mode="after")
     def _leaves_something(self) -> Policy:
@@ -141,6 +116,19 @@ class Policy(Document):
         """The service tiers from the slowest to the fastest; equal promises keep their order."""
         return tuple(sorted(self.service_tiers, key=lambda t: t.interactivity_tokens_per_s or 0))
 
+    def facts(self) -> PolicyFacts:
+        """What predicates may ask about rates of this policy, ready to be asked."""
+        return PolicyFacts(
+            models={model.name: model for model in self.models},
+            service_tiers={service_tier.name: service_tier for service_tier in self.service_tiers},
+            dimensions=tuple(self.dimensions()),
+        )
+
+    def priced_windows(self) -> dict[str, Window]:
+        """The windows that some rule prices, by name, sorted."""
+        named = {rule.then.window for rule in self.rules if isinstance(rule.then, WindowRate)}
+        return {name: self.windows[name] for name in sorted(named)}
+
     def dimensions(self) -> dict[str, tuple[str, ...]]:
         """Every dimension that some rule prices, with its values, sorted."""
         found: dict[str, set[str]] = {}
@@ -148,6 +136,32 @@ class Policy(Document):
             if isinstance(rule.then, DimensionRate):
                 found.setdefault(rule.then.name, set()).add(rule.then.value)
         return {name: tuple(sorted(found[name])) for name in sorted(found)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFacts:
+    """The models, service tiers and dimensions of a policy by name."""
+
+    models: Mapping[str, ModelToPrice]
+    service_tiers: Mapping[str, ServiceTier]
+    dimensions: tuple[str, ...]
+
+    def of(self, model: str, *, service_tier: str, unit: str, when: When) -> RateFacts:
+        """The facts of one rate."""
+        sold, served = self.models[model], self.service_tiers[service_tier]
+        return RateFacts(
+            model=model,
+            precision=sold.precision,
+            service_tier=service_tier,
+            pool=sold.pool or served.pool,
+            unit=unit,
+            interruptible=served.interruptible,
+            promised_tokens_per_s=served.interactivity_tokens_per_s or 0,
+            region=when.region or "",
+            window=when.window or "",
+            request_tokens_at_least=when.threshold_tokens,
+            dimensions={name: when.dimensions.get(name, "") for name in self.dimensions},
+        )
 
 
 def load_policy(data: bytes, *, name: str) -> Policy:
@@ -160,50 +174,75 @@ def load_policy(data: bytes, *, name: str) -> Policy:
 
 
 def policy_faults(policy: Policy) -> Iterator[tuple[Path, str]]:
-    """Names that stand twice or that nothing has, and a currency that nothing is converted to: the
-    path of each, and how to mend it.
+    """Names that stand twice or that nothing has, predicates without a value, and a currency that
+    nothing is converted to: the path of each, and how to mend it.
     """
     yield from _exchange_faults(policy)
-    models = [model.name for model in policy.models]
-    service_tiers = [service_tier.name for service_tier in policy.service_tiers]
-    rules = [rule.id for rule in policy.rules]
     for section, key, names in (
-        ("models", "name", models),
-        ("service_tiers", "name", service_tiers),
-        ("rules", "id", rules),
+        ("models", "name", [model.name for model in policy.models]),
+        ("service_tiers", "name", [service_tier.name for service_tier in policy.service_tiers]),
+        ("rules", "id", [rule.id for rule in policy.rules]),
+        ("subsidies", "id", [subsidy.id for subsidy in policy.subsidies]),
     ):
         for i, name in enumerate(names):
             if name in names[:i]:
                 yield (section, i, key), f'"{name}" stands twice; keep one'
+    ladders: dict[str, str] = {}
     for i, rule in enumerate(policy.rules):
         if rule.id in (FLOOR_RULE, ROUNDING_RULE):
             yield ("rules", i, "id"), f'"{rule.id}" is the name of a step of its own; rename it'
-    ladders: dict[str, str] = {}
-    for i, rule in enumerate(policy.rules):
-        for key, named, known in (
-            ("models", rule.when.models, models),
-            ("service_tiers", rule.when.service_tiers, service_tiers),
-        ):
-            for j, name in enumerate(named):
-                if name not in known:
-                    listed = ", ".join(known)
-                    yield (
-                        ("rules", i, "when", key, j),
-                        f'"{name}" is not among {key}; write one of {listed}',
-                    )
+        yield from _condition_faults(policy, condition=rule.when, at=("rules", i, "when"))
         then = rule.then
-        if isinstance(then, Relate) and then.service_tier not in (None, *service_tiers):
-            listed = ", ".join(service_tiers)
-            yield (
-                ("rules", i, "then", "service_tier"),
-                f'"{then.service_tier}" is not among service_tiers; write one of {listed}',
-            )
+        if isinstance(then, Relate) and then.service_tier is not None:
+            at: Path = ("rules", i, "then", "service_tier")
+            yield from _unknown(then.service_tier, section="service_tiers", policy=policy, at=at)
+        if isinstance(then, WindowRate):
+            at = ("rules", i, "then", "window")
+            yield from _unknown(then.window, section="windows", policy=policy, at=at)
         if isinstance(then, LadderOfRates) and ladders.setdefault(then.id, rule.id) != rule.id:
             yield (
                 ("rules", i, "then", "id"),
                 f'the rule "{ladders[then.id]}" has a ladder "{then.id}" already; '
                 "one id is one position, so give this one another id",
             )
+    for i, subsidy in enumerate(policy.subsidies):
+        if subsidy.covers is not None:
+            at = ("subsidies", i, "covers")
+            yield from _condition_faults(policy, condition=subsidy.covers, at=at)
+
+
+def _condition_faults(
+    policy: Policy, *, condition: Conditions | str, at: Path
+) -> Iterator[tuple[Path, str]]:
+    if isinstance(condition, str):
+        facts = policy.facts()
+        try:
+            for model, service_tier, unit in product(
+                facts.models, facts.service_tiers, TOKEN_UNITS
+            ):
+                asked = facts.of(model, service_tier=service_tier, unit=unit, when=When())
+                condition_holds(condition, facts=asked)
+        except ValueError as error:
+            yield at, str(error)
+        return
+    for section, names in (
+        ("models", condition.models),
+        ("service_tiers", condition.service_tiers),
+        ("windows", condition.windows),
+    ):
+        for j, name in enumerate(names):
+            yield from _unknown(name, section=section, policy=policy, at=(*at, section, j))
+
+
+def _unknown(name: str, *, section: str, policy: Policy, at: Path) -> Iterator[tuple[Path, str]]:
+    known = {
+        "models": [model.name for model in policy.models],
+        "service_tiers": [service_tier.name for service_tier in policy.service_tiers],
+        "windows": list(policy.windows),
+    }[section]
+    if name not in known:
+        mend = f"write one of {', '.join(known)}" if known else f"declare it under {section}"
+        yield at, f'"{name}" is not among {section}; {mend}'
 
 
 def _exchange_faults(policy: Policy) -> Iterator[tuple[Path, str]]:

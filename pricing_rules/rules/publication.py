@@ -11,9 +11,13 @@ from collections.abc import Sequence
 from pricing_rules.document import DocumentError, content_digest, dump
 from pricing_rules.period import moment_text
 from pricing_rules.prices.price_book import PriceBook, Supersedes
-from pricing_rules.prices.provenance import SignOff
+from pricing_rules.prices.provenance import Finding, SignOff
+from pricing_rules.rules.multiplied_floors import with_floors
+from pricing_rules.windows import DAY
 
-UNDER_FLOOR = "under_floor"
+UNDER_FLOOR = ("under_floor", "yield")
+"""Findings on what is sold under its floor: a rate, and whole requests."""
+NOTICE = "notice_period"
 
 
 def publish(
@@ -27,7 +31,8 @@ def publish(
 ) -> PriceBook:
     """The published book: the candidate with its moment, its sign-offs and its digest.
 
-    Every finding needs a sign-off by name; one of a rate under its floor also says when it ends.
+    Every finding needs a sign-off by name, those of ``with_gate_findings`` included; one of a rate
+    under its floor also says when it ends.
     ``previous`` is the newest published book of the series, None for its first. A book that is in
     force before it is published, or not after ``previous``, names in ``supersedes`` which it
     replaces and why; the first book of a series replaces none and may lie back. ``author``: who
@@ -38,6 +43,7 @@ def publish(
     """
     if candidate.published_at is not None:
         raise DocumentError("candidate", f"number {candidate.number} is published already")
+    candidate = with_gate_findings(candidate, published_at=published_at, previous=previous)
     _check_sign_offs(candidate, sign_offs=sign_offs, author=author)
     supersedes = supersedes or candidate.supersedes
     if previous is not None:
@@ -56,6 +62,47 @@ def publish(
         }
     )
     return book.model_copy(update={"digest": content_digest(dump(book))})
+
+
+def with_gate_findings(
+    candidate: PriceBook, *, published_at: int, previous: PriceBook | None
+) -> PriceBook:
+    """The candidate with what only the gate finds: rates under their floors as multipliers take
+    them, or that nobody derived, and too short a notice.
+    """
+    return with_notice(with_floors(candidate), published_at=published_at, previous=previous)
+
+
+def with_notice(
+    candidate: PriceBook, *, published_at: int, previous: PriceBook | None
+) -> PriceBook:
+    """The candidate with the finding that only the moment of publishing can give: too short a
+    notice.
+
+    A book that follows another gives its accounts the days of notice that it names, counted from
+    ``published_at`` to its ``effective_from``; the first book of a series changes nothing for
+    anybody.
+    """
+    asked = candidate.notice_days_at_least
+    given_microseconds = candidate.effective_from - published_at
+    id_ = f"{NOTICE}:{candidate.number}"
+    if (
+        previous is None
+        or asked is None
+        or given_microseconds >= asked * DAY
+        or any(one.id == id_ for one in candidate.findings)
+    ):
+        return candidate
+    earliest = moment_text(published_at + asked * DAY)
+    finding = Finding(
+        id=id_,
+        kind=NOTICE,
+        sentence=f"published at {moment_text(published_at)} and in force from "
+        f"{moment_text(candidate.effective_from)}, under the {asked} days of notice that the "
+        f"policy asks for; {earliest} would keep them",
+    )
+    findings = sorted((*candidate.findings, finding), key=lambda one: (one.id, one.sentence))
+    return candidate.model_copy(update={"findings": tuple(findings)})
 
 
 def check_succession(book: PriceBook, *, previous: PriceBook | None) -> None:
@@ -88,7 +135,7 @@ def _check_sign_offs(
             raise DocumentError(where, "the book has no such finding; remove it")
         if author is not None and sign_off.by == author:
             raise DocumentError(where, f"{author} wrote the candidate; another person signs it off")
-        if finding.kind == UNDER_FLOOR:
+        if finding.kind in UNDER_FLOOR:
             if sign_off.ends_at is None:
                 raise DocumentError(where, "an override of a floor ends; say when in ends_at")
             if sign_off.ends_at <= candidate.effective_from:

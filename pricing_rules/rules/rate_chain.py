@@ -15,26 +15,31 @@ from typing import Final
 
 from pricing_rules.document import DocumentError
 from pricing_rules.money import decimal_text
-from pricing_rules.prices.price_book import When
+from pricing_rules.prices.conditions import When
 from pricing_rules.rules.actions import (
     Action,
-    ContextStep,
-    DimensionRate,
     LadderOfRates,
-    RegionRate,
+    MarketRate,
     Relate,
     RoundUpTo,
     chain_decimal,
     rounded_up,
     terminating,
 )
-from pricing_rules.rules.policy import FLOOR_RULE, ROUNDING_RULE, Rule
+from pricing_rules.rules.conditions import condition_holds
+from pricing_rules.rules.further_rates import (
+    ContextStep,
+    DimensionRate,
+    FurtherRate,
+    RegionRate,
+    WindowRate,
+)
+from pricing_rules.rules.market import Market, market_point, market_text
+from pricing_rules.rules.policy import FLOOR_RULE, ROUNDING_RULE, Policy, PolicyFacts, Rule
+from pricing_rules.rules.predicate import RateFacts
 
 DEFAULT_STEP: Final = Decimal("0.000001")
 """Rates end as multiples of it per million units where no rule states a step."""
-
-Conditions = tuple[str | None, int, tuple[tuple[str, str], ...]]
-"""Region, least request size and dimensions of a rate: equal ones meet the same usage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +86,13 @@ class DerivedRate:
         return f"{about}/{self.when.text()}" if self.when.text() else about
 
     @property
-    def conditions(self) -> Conditions:
+    def conditions(self) -> tuple[object, ...]:
         """What tells this rate from others of its unit on its card."""
-        dimensions = tuple(sorted(self.when.dimensions.items()))
-        return (self.when.region, self.when.threshold_tokens, dimensions)
+        return self.when.shape
+
+    def facts(self, facts: PolicyFacts) -> RateFacts:
+        """What a predicate may ask about it."""
+        return facts.of(self.model, service_tier=self.service_tier, unit=self.unit, when=self.when)
 
     @property
     def bands(self) -> tuple[RateBand, ...]:
@@ -144,7 +152,7 @@ class RuleRun:
     unmet: tuple[UnmetRule, ...]
 
 
-_Key = tuple[str, str, str, Conditions]
+_Key = tuple[str, str, str, tuple[object, ...]]
 
 
 def start_at_floor(
@@ -165,21 +173,24 @@ def start_at_floor(
     )
 
 
-def run_rules(rates: Iterable[DerivedRate], *, rules: Sequence[Rule]) -> RuleRun:
-    """Run the rules in their order over all rates, then round each rate up to its step.
+def run_rules(
+    rates: Iterable[DerivedRate], *, policy: Policy, markets: Sequence[Market] = ()
+) -> RuleRun:
+    """Run the policy's rules in their order over all rates, then round each rate up to its step.
 
     DocumentError, naming the rule, where a rate falls below zero, gets a second ladder, or gets two
-    further rates under the same conditions.
+    further rates under the same conditions, and where a predicate has no value for a rate.
     """
+    facts = policy.facts()
     standing = {_key(rate): rate for rate in rates}
     unmet: list[UnmetRule] = []
-    for rule in rules:
+    for rule in policy.rules:
         before = dict(standing)
-        touched = [rate for rate in before.values() if _holds(rule, rate)]
-        moved = [found for rate in touched if (found := _moved(rule, rate, before, unmet))]
+        touched = [rate for rate in before.values() if rule_holds(rule, facts=rate.facts(facts))]
+        moved = [found for rate in touched if (found := _moved(rule, rate, before, markets, unmet))]
         for rate in moved:
             key = _key(rate)
-            if isinstance(rule.then, ContextStep | RegionRate | DimensionRate) and key in standing:
+            if isinstance(rule.then, FurtherRate) and key in standing:
                 raise DocumentError(
                     f'policy rule "{rule.id}"',
                     f"makes {rate.about} a second time; keep one rule for it",
@@ -195,20 +206,26 @@ def _key(rate: DerivedRate) -> _Key:
     return (rate.model, rate.service_tier, rate.unit, rate.conditions)
 
 
-def _holds(rule: Rule, rate: DerivedRate) -> bool:
-    return rule.when.hold(
-        model=rate.model, service_tier=rate.service_tier, unit=rate.unit, region=rate.when.region
-    )
+def rule_holds(rule: Rule, *, facts: RateFacts) -> bool:
+    """Whether a rule is for a rate; DocumentError where its predicate has no value for it."""
+    try:
+        return condition_holds(rule.when, facts=facts)
+    except ValueError as error:
+        raise DocumentError(f'policy rule "{rule.id}" when', str(error)) from None
 
 
 def _moved(
-    rule: Rule, rate: DerivedRate, before: dict[_Key, DerivedRate], unmet: list[UnmetRule]
+    rule: Rule,
+    rate: DerivedRate,
+    before: dict[_Key, DerivedRate],
+    markets: Sequence[Market],
+    unmet: list[UnmetRule],
 ) -> DerivedRate | None:
     then: Action = rule.then
-    exact = Fraction(rate.rate)
+    exact, action = Fraction(rate.rate), then.text()
     related: tuple[str, str] | None = None
     match then:
-        case ContextStep() | RegionRate() | DimensionRate():
+        case ContextStep() | RegionRate() | DimensionRate() | WindowRate():
             when = then.variant(rate.when)
             if when is None:
                 return None
@@ -222,6 +239,16 @@ def _moved(
                 return None
             exact = Fraction(other.rate) * Fraction(then.factor)
             related = (other.service_tier, other.unit)
+        case MarketRate():
+            model = then.model or rate.model
+            point = market_point(markets, model=model, unit=rate.unit, statistic=then.rate)
+            if point is None:
+                sentence = f"finds no market rate of {rate.unit} of {model} for {rate.about}"
+                unmet.append(UnmetRule(rule=rule.id, about=rate.about, sentence=sentence))
+                return None
+            exact = point.rate * Fraction(then.factor)
+            what = market_text(point, model=model, statistic=then.rate)
+            action = f"{decimal_text(then.factor)} x {what}"
         case LadderOfRates():
             if rate.ladder is not None:
                 raise DocumentError(
@@ -234,7 +261,7 @@ def _moved(
             exact = then.exact(exact, floor=Fraction(rate.floor))
         case _:
             exact = then.exact(exact, floor=Fraction(rate.floor))
-    return rate.moved(rule.id, action=then.text(), exact=exact, why=rule.why, related=related)
+    return rate.moved(rule.id, action=action, exact=exact, why=rule.why, related=related)
 
 
 def _related(rate: DerivedRate, then: Relate) -> DerivedRate:

@@ -1,14 +1,17 @@
 """Service tiers and the models in them: what each gives, and what its floors must earn.
 
-Invariant: a promise names its statistic, and a margin leaves something of the rate.
+Invariant: a promise names its statistic, a margin leaves something of the rate, and only work that
+may be interrupted is sold at what it adds on idle accelerators.
 """
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import PositiveInt, field_validator
+from pydantic import PositiveInt, model_validator
 
+from pricing_rules.cost.accelerator_hour import FloorKind
+from pricing_rules.cost.figures import Figure, PositiveFigure
 from pricing_rules.document import Document, Name
 from pricing_rules.rules.actions import ShareText
 
@@ -39,23 +42,55 @@ class Promise(Document):
         )
 
 
+class IdleUse(Document):
+    """How much of a pool's idle time a short_run service tier is expected to take, and may.
+
+    Both in accelerator-hours a week. Without a stated forecast the idle time is what the usage mix
+    leaves of the pool. ``displaced_margin_usd_per_accelerator_hour``: what an hour of this work
+    keeps other work from earning over its own cost; nothing where it only fills idle hours.
+    """
+
+    expected_accelerator_hours_per_week: PositiveFigure
+    idle_accelerator_hours_per_week: Figure | None = None
+    displaced_margin_usd_per_accelerator_hour: Figure | None = None
+
+
 class ServiceTier(Document):
-    """How fast and how surely: the promise, its pool, and what its floors must earn."""
+    """How fast and how surely: the promise, its pool, and what its floors must earn.
+
+    ``floor_kind``: ``full``; ``cash``, which leaves out capital, model amortisation and the minimum
+    margin; or ``short_run``, which counts the energy of busy over idle, costs per million tokens
+    and the margin displaced: for ``interruptible`` service tiers, up to the idle time of the pool.
+    """
 
     name: Name
     pool: Name
     promise: Promise | None = None
     minimum_precision: Precision | None = None
     context_limit_tokens: PositiveInt | None = None
-    floor_kind: Literal["full", "cash", "short_run"] = "full"
+    interruptible: bool = False
+    floor_kind: FloorKind = "full"
+    idle_use: IdleUse | None = None
     minimum_margin: ShareText
 
-    @field_validator("floor_kind")
-    @classmethod
-    def _computable(cls, kind: str) -> str:
-        if kind != "full":
-            raise ValueError(f"{kind} floors are not computed by this version; write full")
-        return kind
+    @model_validator(mode="after")
+    def _kind_fits(self) -> ServiceTier:
+        kind, name = self.floor_kind, self.name
+        if kind == "short_run" and not self.interruptible:
+            raise ValueError(
+                f'"{name}" has a short_run floor, which is for interruptible work; '
+                "write interruptible: true or another floor_kind"
+            )
+        if (kind == "short_run") != (self.idle_use is not None):
+            raise ValueError(
+                f'"{name}": idle_use belongs to a short_run floor, and is needed there'
+            )
+        if kind != "full" and self.minimum_margin:
+            raise ValueError(
+                f'"{name}": a {kind} floor has no minimum margin; write "0", '
+                "and put a margin into the rules"
+            )
+        return self
 
     @property
     def interactivity_tokens_per_s(self) -> int | None:
@@ -74,7 +109,8 @@ class ServiceTier(Document):
             if self.context_limit_tokens
             else ""
         )
-        return (self.promise.text() if self.promise else "no promise") + limit
+        stops = ", interruptible" if self.interruptible else ""
+        return (self.promise.text() if self.promise else "no promise") + limit + stops
 
 
 class ModelToPrice(Document):

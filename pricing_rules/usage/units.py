@@ -4,8 +4,9 @@ Invariant: the table is append-only, and containment is the subset relation of d
 contains every unit whose dimensions include its own (``input_tokens`` contains
 ``cache_read_tokens``).
 
-Names and containment follow the registry of genai-prices (MIT, version 0.2.3);
-``passthrough_spend`` is ours.
+Names and containment follow the registry of genai-prices (MIT, version 0.2.3); from
+``passthrough_spend`` on they are ours. Sizes, quality, resolution and the like are declared
+dimensions of an event, never units.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ traffic.
 """
 
 _COUNT_TEXT = re.compile(r"(0|[1-9][0-9]{0,12})(\.[0-9]{1,9})?\Z")
+_STEPS_TEXT = re.compile(r"(0|[1-9][0-9]{0,17})/([1-9][0-9]{0,8})\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,11 @@ class Unit:
     name: str
     scale: int
     dimensions: frozenset[str]
+
+    @property
+    def decimals(self) -> int:
+        """How many decimals a count may have: those that every such number has on the scale."""
+        return next(n for n in range(len(str(self.scale)) - 1, -1, -1) if self.scale % 10**n == 0)
 
     def contains(self, other: Unit) -> bool:
         """Whether every ``other`` is one of these, the unit itself included."""
@@ -110,6 +117,21 @@ _TABLE: tuple[tuple[str, int, str], ...] = (
     # What a third party charged for a part of the request, in the currency of the book: the
     # quantity that percentage ladders price. Counted in millionths.
     ("passthrough_spend", 1_000_000, "family=passthrough_spend"),
+    ("input_images", 1, "family=images direction=input"),
+    ("output_images", 1, "family=images direction=output"),
+    ("input_video_seconds", 1000, "family=durations direction=input modality=video"),
+    ("output_video_seconds", 1000, "family=durations direction=output modality=video"),
+    ("output_characters", 1, "family=characters direction=output"),
+    ("output_pixels", 1, "family=pixels direction=output"),
+    ("code_sessions", 1, "family=tool_calls tool_type=code_session"),
+    ("maps_searches", 1, "family=tool_calls tool_type=maps_search"),
+    ("guardrail_units", 1, "family=guardrail_units"),
+    ("databricks_units", 1_000_000, "family=databricks_units"),
+    # A time integral: so many tokens kept for so long. Counted in token-seconds.
+    ("cache_storage_token_hours", 3600, "family=cache_storage"),
+    ("storage_gb_days", 1_000_000, "family=storage"),
+    ("capacity_unit_seconds", 1, "family=capacity"),
+    ("songs", 1, "family=songs"),
 )
 
 UNITS: dict[str, Unit] = {
@@ -131,7 +153,12 @@ UNIT_COUNTS_SCHEMA: dict[str, object] = {
     "additionalProperties": {
         "anyOf": [
             {"type": "integer", "minimum": 0, "maximum": MAX_COUNT},
-            {"type": "string", "pattern": f"^{_COUNT_TEXT.pattern.removesuffix(chr(92) + 'Z')}$"},
+            {
+                "type": "string",
+                "pattern": "^("
+                + "|".join(p.pattern.removesuffix(r"\Z") for p in (_COUNT_TEXT, _STEPS_TEXT))
+                + ")$",
+            },
         ]
     },
 }
@@ -142,29 +169,46 @@ def scaled_count(unit: str, *, count: object) -> int:
     """A reported count as an integer of the unit's scale.
 
     ``count`` is an int, or for units counted in fractions also a plain decimal string (``"2.5"``
-    audio seconds is 2500). ValueError for a unit that does not exist or is not reported, a bool,
-    a float, a negative or huge count, or a string that is off the scale.
+    audio seconds is 2500) or so many steps of the scale (``"90/3600"`` token-hours of storage are
+    90 token-seconds). ValueError for a unit that does not exist or is not reported, a bool, a
+    float, a negative or huge count, or a string that is off the scale.
     """
     if unit not in UNITS:
         raise ValueError(f'"{unit:.60}" is not a unit; see the unit registry')
     if unit == REQUESTS:
         raise ValueError('"requests" is the number of events; leave it out')
     scale = UNITS[unit].scale
-    if isinstance(count, str) and scale > 1 and _COUNT_TEXT.match(count):
-        whole, _, fraction = count.partition(".")
-        steps = len(str(scale)) - 1
-        if len(fraction.rstrip("0")) > steps:
-            raise ValueError(f'{unit} is counted in 1/{scale}: "{count}" has too many decimals')
-        scaled = int(whole) * scale + int(fraction[:steps].ljust(steps, "0"))
-    elif isinstance(count, bool) or not isinstance(count, int):
-        wanted = 'a whole number or a string such as "2.5"' if scale > 1 else "a whole number"
-        raise ValueError(f"{unit} must be {wanted}, not {count!r:.40}")
-    else:
+    scaled = _scaled_text(UNITS[unit], text=count) if isinstance(count, str) else None
+    if scaled is None:
+        if isinstance(count, bool) or not isinstance(count, int):
+            wanted = 'a whole number or a string such as "2.5"' if scale > 1 else "a whole number"
+            raise ValueError(f"{unit} must be {wanted}, not {count!r:.40}")
         scaled = count * scale
     if not 0 <= scaled <= MAX_COUNT * scale:
         shown = count if abs(scaled) < 10**30 else "a number beyond all bounds"
         raise ValueError(f"{unit} must lie between 0 and {MAX_COUNT}, not {shown}")
     return scaled
+
+
+def _scaled_text(unit: Unit, *, text: str) -> int | None:
+    """A count that is a text, at the unit's scale; None where it is not written as one."""
+    if unit.scale == 1:
+        return None
+    if found := _STEPS_TEXT.match(text):
+        if int(found[2]) != unit.scale:
+            raise ValueError(
+                f'{unit.name} is counted in 1/{unit.scale}: write "{found[1]}/{unit.scale}" for '
+                f'so many steps, not "{text}"'
+            )
+        return int(found[1])
+    if not _COUNT_TEXT.match(text):
+        return None
+    whole, _, fraction = text.partition(".")
+    steps, scale = unit.decimals, unit.scale
+    if len(fraction.rstrip("0")) > steps:
+        raise ValueError(f'{unit.name} is counted in 1/{scale}: "{text}" has too many decimals')
+    step = int(10**steps)
+    return (int(whole) * step + int(fraction[:steps].ljust(steps, "0") or 0)) * (scale // step)
 
 
 @cache

@@ -17,6 +17,7 @@ PACKAGES = ("pricing_rules", "billing")
 EVERYTHING = (*PACKAGES, "tests")
 
 CORE = "pricing_rules/planted.py"
+FILE_DOOR = "pricing_rules/testing/files.py"
 COST = "pricing_rules/cost/planted.py"
 OUTER = "billing/operations/planted.py"
 
@@ -67,6 +68,7 @@ def test_the_checks_read_each_folder(folder: str) -> None:
         (purity.impurity, CORE, "import urllib.request", "no urllib.request"),
         (purity.impurity, CORE, "from pathlib import Path", "no pathlib.Path"),
         (purity.impurity, COST, "data = open('points.csv')", "no open()"),
+        (purity.impurity, FILE_DOOR, "path.write_bytes(data)", "no .write_bytes()"),
         (purity.impurity, COST, "data = source.read_bytes()", "no .read_bytes()"),
         (purity.impurity, CORE, "print('charged')", "no print()"),
         (purity.impurity, CORE, "at = datetime.now(tz=UTC)", "no datetime.now"),
@@ -119,6 +121,7 @@ def test_a_planted_violation_is_found(check: Check, path: str, source: str, name
         (purity.floats, OUTER, "WAIT_S = 0.5"),
         (purity.floats, CORE, "import math\nx = math.gcd(4, 6) * 10**6"),
         (purity.impurity, OUTER, "import os\nprint(os.environ)"),
+        (purity.impurity, FILE_DOOR, "from pathlib import Path\nx = Path('a').read_bytes()"),
         (purity.impurity, COST, "import io\nx = pd.read_csv(io.BytesIO(data))"),
         (purity.impurity, CORE, "from datetime import UTC, datetime\nx = datetime(2026, 1, 1)"),
         (purity.rounding, COST, "x = round(y, 3)"),
@@ -169,6 +172,11 @@ def test_every_function_that_may_take_positional_arguments_exists() -> None:
     for allowed in shape.POSITIONAL_ALLOWED:
         path, name = allowed.split("::")
         assert (path, name.rsplit(".", 1)[-1]) in existing
+
+
+def test_every_file_door_is_still_in_use() -> None:
+    paths = {module.path for module in modules(*PACKAGES)}
+    assert set(purity.FILE_DOORS) <= paths
 
 
 def test_every_allowed_word_is_still_in_use() -> None:

@@ -1,8 +1,8 @@
 """Processes that ingest a file and are killed at a point: the child of ``test_ingest_kills``.
 
-Run as ``python -m tests.journeys.kill_ingest FOLDER MOMENT``: for each line ``POINT OCCURRENCE``
-of stdin it copies FOLDER/store.db to FOLDER/<POINT>-<OCCURRENCE>.db, ingests FOLDER/usage.jsonl
-there in a process that kills itself at that occurrence, and prints the signal that ended it.
+Run as ``python -m tests.journeys.kill_ingest FOLDER MOMENT``: for each line ``POINT OCCURRENCE
+STORE`` of stdin it ingests FOLDER/usage.jsonl into the store in a process that kills itself at that
+occurrence, and prints the signal that ended it.
 
 Invariant: the process that forks has opened no store and started no thread.
 """
@@ -10,12 +10,15 @@ Invariant: the process that forks has opened no store and started no thread.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pandas  # noqa: F401 (pyarrow imports it at its first array; here once, not in each child)
+
+with suppress(ImportError):  # so, too, the driver of PostgreSQL
+    import psycopg  # noqa: F401
 
 from billing.operations.ingest import ingest
 from billing.store.points import hooked
@@ -27,9 +30,7 @@ BATCH_ROWS = 4
 def main(folder: Path, *, now_at: int) -> None:
     """Kill one process for each line of stdin."""
     for line in sys.stdin:
-        point, occurrence = line.split()
-        store = folder / f"{point}-{occurrence}.db"
-        shutil.copyfile(folder / "store.db", store)
+        point, occurrence, store = line.split()
         child = os.fork()
         if child == 0:
             killed_ingest(folder, store=store, now_at=now_at, point=point, at=int(occurrence))
@@ -39,7 +40,7 @@ def main(folder: Path, *, now_at: int) -> None:
         print(point, occurrence, ended, flush=True)
 
 
-def killed_ingest(folder: Path, *, store: Path, now_at: int, point: str, at: int) -> None:
+def killed_ingest(folder: Path, *, store: str, now_at: int, point: str, at: int) -> None:
     """Ingest until a point is reached for the time ``at``, and end there as a power cut would."""
     reached = 0
 

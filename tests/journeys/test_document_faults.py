@@ -210,12 +210,12 @@ def _ladder(**fields: Json) -> Json:
         (book(card(*RATES), card(*RATES)), "b.json: two rate cards of m in standard; keep one"),
         (book(card(*RATES), rate_cards_2=[]), "b.json rate_cards_2: unknown field"),
         (
-            book(card(*RATES), multipliers=[{"factor": "2", "when": {}}]),
-            "b.json multipliers[0]: multipliers are not rated by this version; write plain rates",
+            book(card(*RATES), multipliers=[{"id": "f", "factor": "0", "when": {}}]),
+            "b.json multipliers[0]: a factor of 0 makes rates free; write rates of",
         ),
         (
-            book(card(*RATES), allowances=[{"id": "f", "units": ["input_tokens"], "quantity": 1}]),
-            "b.json allowances[0]: shared allowances are not rated by this version",
+            book(card(*RATES), allowances=[{"id": "f", "units": ["songs"], "quantity": 1}]),
+            "b.json: the allowance f covers no rate of the book; check its names",
         ),
         (
             book(
@@ -223,11 +223,18 @@ def _ladder(**fields: Json) -> Json:
                     rate_of(
                         "input_tokens",
                         "1",
-                        when={"window": {"zone": "UTC", "start_time": "0", "end_time": "6"}},
+                        when={"window": "night"},
                     )
-                )
+                ),
             ),
-            "b.json rate_cards[0].rates[0].when.window: recurring windows are not rated by this",
+            'b.json: the window "night" is not declared under windows',
+        ),
+        (
+            book(
+                card(*RATES),
+                windows={"night": {"times": [{"start_time": "0", "end_time": "6"}]}},
+            ),
+            "b.json windows.night.times[0].start_time: must be a time of day such as",
         ),
         (_ladder(scope="payer"), "b.json rate_cards[0].rates[0].ladder.scope: payer scope is not"),
         (

@@ -201,6 +201,8 @@ def test_the_grid_is_shown_and_stale_totals_are_rebuilt(store: Path, tmp_path: P
         "instants": ["2026-10-01T00:00:00Z"],
         "thresholds_tokens": [1001],
         "dimensions": [],
+        "windows": [],
+        "calendar_cuts": [],
         "stale_accounts": ["a"],
     }
     rebuilt = tokenworks(

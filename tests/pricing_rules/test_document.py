@@ -23,6 +23,7 @@ from pricing_rules.document import (
     canonical_json,
     content_digest,
     dump,
+    json_pointer,
     load_json,
     load_yaml,
     path_text,
@@ -363,4 +364,18 @@ def test_canonical_json_reads_back_and_stays_as_it_is(value: Any) -> None:
 def test_a_path_reads_as_people_write_it() -> None:
     assert path_text(("rate_cards", 0, "rates", 12, "when")) == "rate_cards[0].rates[12].when"
     assert path_text(()) == ""
+
+
+def test_a_path_is_a_json_pointer_too() -> None:
+    assert json_pointer(("rate_cards", 0, "a/b~c")) == "/rate_cards/0/a~1b~0c"
+    assert json_pointer(()) == ""
+
+
+def test_an_error_bears_the_path_of_what_is_wrong() -> None:
+    with pytest.raises(DocumentError) as caught:
+        load_json(Factory, b'{"pools": [{"name": "a"}, {"name": 5}]}', name="f.json")
+    assert caught.value.path == ("pools", 1, "name")
+    with pytest.raises(DocumentError) as whole:
+        read_json(b"{", name="f.json")
+    assert whole.value.path == ()
     assert path_text((3, "a")) == "[3].a"

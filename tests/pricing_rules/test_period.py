@@ -5,6 +5,7 @@ Invariant: each rule on time (faults 59, 60, 66 to 69, 73 to 75) has a line here
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -16,6 +17,7 @@ from pricing_rules.period import (
     FIRST_MOMENT_AT,
     LAST_MOMENT_AT,
     MICROSECONDS,
+    CalendarCut,
     MomentText,
     Period,
     checked_moment,
@@ -209,6 +211,59 @@ def test_any_other_text_is_no_period(text: str, zone: str, sentence: str) -> Non
 
 def test_a_zone_is_known_by_its_iana_name() -> None:
     assert known_zone("Asia/Tokyo").key == "Asia/Tokyo"
-    for name in ("Nowhere", "", "/etc/localtime", "Europe", "a\x00b"):
+    none = ("Nowhere", "", "/etc/localtime", "Europe", "a\x00b")
+    # Files that a machine may keep beside them: its own zone, and zones that count leap seconds.
+    for name in (*none, "localtime", "posixrules", "right/UTC", "posix/Europe/Berlin"):
         with pytest.raises(ValueError, match="is not an IANA time zone such as Europe/Berlin"):
             known_zone(name)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"])
+def test_the_days_and_months_of_a_zone_tile_time(zone: str) -> None:
+    start_at, end_at = (parse_moment(f"{year}-01-15T12:34:56Z") for year in (2026, 2027))
+    for every, least, most in (("day", 365, 365), ("month", 12, 12)):
+        cut = CalendarCut(every=every, zone=zone)  # type: ignore[arg-type]
+        bounds = cut.boundaries(start_at, end_at=end_at)
+        assert least <= len(bounds) <= most
+        assert list(bounds) == sorted(set(bounds))
+        for before, at in itertools.pairwise([cut.start_at(start_at), *bounds]):
+            # Below, at and above: the bound starts the next day or month.
+            assert cut.start_at(at - 1) == before
+            assert cut.start_at(at) == cut.start_at(at + 1) == at
+
+
+@pytest.mark.parametrize(
+    "zone, day, hours",
+    [
+        ("Europe/Berlin", "2026-03-29", 23),
+        ("Europe/Berlin", "2026-10-25", 25),
+        ("America/New_York", "2026-03-08", 23),
+        ("America/New_York", "2026-11-01", 25),
+        ("Asia/Kolkata", "2026-10-25", 24),
+        ("America/Havana", "2026-03-08", 23),  # its clock skips midnight itself
+    ],
+)
+def test_a_day_is_as_long_as_the_clock_of_its_zone_makes_it(
+    zone: str, day: str, hours: int
+) -> None:
+    cut = CalendarCut(every="day", zone=zone)
+    noon_at = parse_period(f"{day}/2027-12-01", zone=zone).start_at + 12 * 3600 * MICROSECONDS
+    start_at = cut.start_at(noon_at)
+    ends = cut.boundaries(noon_at, end_at=noon_at + 24 * 3600 * MICROSECONDS)
+    assert [(end_at - start_at) // (3600 * MICROSECONDS) for end_at in ends] == [hours]
+
+
+def test_a_day_has_begun_although_the_clock_was_turned_back_over_its_midnight() -> None:
+    # St. John's turned its clock back from 00:01 to 23:01: the 7th began at 02:30 UTC.
+    cut = CalendarCut(every="day", zone="America/St_Johns")
+    at = parse_moment("2010-11-07T02:40:00Z")
+    assert cut.start_at(at) == parse_moment("2010-11-07T02:30:00Z")
+    assert cut.boundaries(at, end_at=at + 10**9) == ()
+    # At both ends of this half-hour the clock shows the 6th.
+    before = parse_moment("2010-11-07T02:20:00Z")
+    assert cut.boundaries(before, end_at=at) == (parse_moment("2010-11-07T02:30:00Z"),)
+
+
+def test_a_zone_without_days_is_refused() -> None:
+    with pytest.raises(ValueError, match='"Mars" is not an IANA time zone'):
+        CalendarCut(every="day", zone="Mars")

@@ -26,7 +26,8 @@ from billing.domain.agreement.agreement import Agreement
 from billing.intake.azure_trace import read_azure_trace
 from billing.operations.files import read_file, write_file
 from billing.operations.invoice_number import text_of
-from billing.operations.price_book import AICONFIGURATOR, read_book
+from billing.operations.measurement import AICONFIGURATOR
+from billing.operations.price_book import read_book
 from billing.operations.stored_invoice import explain_stored, list_stored
 from billing.operations.usage import write_events
 from billing.store.store import open_store

@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import TypeVar
 
 from billing.domain.agreement.agreement import Agreement
-from pricing_rules.period import BillingAnchor
+from pricing_rules.period import BillingAnchor, CalendarCut
 from pricing_rules.prices.price_book import PriceBook
 from pricing_rules.usage.totals import Grid
+from pricing_rules.windows import united_windows
 
-T = TypeVar("T", int, str)
+T = TypeVar("T", int, str, CalendarCut)
 
 NO_AGREEMENT_ANCHOR = BillingAnchor(day=1, zone="UTC")
 """The anchor of an account that has accepted no agreement."""
@@ -23,7 +24,10 @@ NO_AGREEMENT_ANCHOR = BillingAnchor(day=1, zone="UTC")
 
 def book_grid(grid: Grid, *, books: Sequence[PriceBook]) -> Grid:
     """The cuts of all accounts with those that these books need: their price changes, request
-    sizes and dimensions.
+    sizes, dimensions, recurring windows, and the days and months of their allowances.
+
+    A window whose definition changes is another window: the old one goes on cutting, so that both
+    books find their own.
     """
     return Grid(
         instants_at=_united(grid.instants_at, (book.effective_from for book in books)),
@@ -31,6 +35,12 @@ def book_grid(grid: Grid, *, books: Sequence[PriceBook]) -> Grid:
             grid.thresholds_tokens, (n for book in books for n in book.thresholds_tokens)
         ),
         dimensions=_united(grid.dimensions, (name for book in books for name in book.dimensions)),
+        windows=united_windows(
+            [*grid.windows, *(one for book in books for one in book.used_windows)]
+        ),
+        calendar_cuts=_united(
+            grid.calendar_cuts, (cut for book in books for cut in book.calendar_cuts)
+        ),
     )
 
 

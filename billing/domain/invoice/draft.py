@@ -37,14 +37,15 @@ def draft_invoice(
     books: BooksInForce,
     period: Period,
     corrections: Sequence[Correction] = (),
+    elsewhere: Sequence[str] = (),
 ) -> Invoice:
     """The invoice of one account for ``period``, as it would be if it were finalized now.
 
     ``rating`` may hold other accounts, which are left out; it is empty where ``period`` was
     invoiced before and is among the ``corrections``. Those follow the lines of the period, as they
-    are given. DocumentError where the agreement follows another series or currency than the books,
-    or starts after the period does, where a book of the invoice has no digest, and where a
-    correction is in another currency or treats tax in prices in another way.
+    are given. ``elsewhere``: findings on where the usage was served. DocumentError as for
+    ``due_for``, where a book of the invoice has no digest, and where a correction is in another
+    currency or treats tax in prices in another way.
     """
     _check_corrections(corrections, agreement=agreement)
     due = due_for(rating, agreement=agreement, books=books, period=period)
@@ -54,6 +55,7 @@ def draft_invoice(
         [part * unit.minor_per_major for part in due.exact], total_minor=rounded
     )
     count = len(due.charges)
+    findings = (*due.findings(due.charges), *elsewhere)
     own: tuple[InvoiceLine, ...] = (
         *(_usage_line(c, line=i + 1, minor=shares[i]) for i, c in enumerate(due.charges)),
         *(
@@ -92,12 +94,7 @@ def draft_invoice(
         total_minor=sum(tax.net_minor + tax.tax_minor for tax in taxes),
         unpriced=(*due.unpriced, *(usage for one in corrections for usage in one.unpriced)),
         findings=tuple(
-            dict.fromkeys(
-                (
-                    *due.findings(due.charges),
-                    *(found for one in corrections for found in one.findings),
-                )
-            )
+            dict.fromkeys((*findings, *(f for one in corrections for f in one.findings)))
         ),
     )
 

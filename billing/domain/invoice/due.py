@@ -71,8 +71,10 @@ class Due:
 def due_for(rating: Rating, *, agreement: Agreement, books: BooksInForce, period: Period) -> Due:
     """What the agreement's account owes for all its usage of ``period``.
 
-    ``rating`` may hold other accounts, which are left out. DocumentError where the agreement
-    follows another series or currency than the books, or starts after the period does.
+    ``rating`` may hold other accounts, which are left out. The discounts are those of the month of
+    the agreement that the period is. DocumentError where the agreement follows another series or
+    currency than the books, where it starts after the period does, and where a ramp changes a
+    discount inside of the period.
     """
     series = books.books[0].series
     if (agreement.series, agreement.currency) != (series, books.currency):
@@ -87,7 +89,15 @@ def due_for(rating: Rating, *, agreement: Agreement, books: BooksInForce, period
             f"is in effect from {moment_text(agreement.effective_from)}, after the period starts "
             f"({moment_text(period.start_at)}); choose a later period",
         )
+    for ramp_at in agreement.ramp_starts_at():
+        if period.start_at < ramp_at < period.end_at:
+            raise DocumentError(
+                "agreement",
+                f"changes a discount at {moment_text(ramp_at)}, inside the period {period.text()}; "
+                "bill up to it and from it on apart",
+            )
     own = rating.of_account(agreement.account)
+    agreement = agreement.in_month_of(period.start_at)
     return Due(
         agreement=agreement,
         books=books,

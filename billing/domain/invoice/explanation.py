@@ -11,8 +11,8 @@ from billing.domain.invoice.invoiced import LineKey
 from pricing_rules.document import DocumentError
 from pricing_rules.money import exact_text
 from pricing_rules.period import moment_text
-from pricing_rules.prices.explain import Step, explain_rate, plain
-from pricing_rules.prices.price_book import BooksInForce, PriceBook, RateEntry
+from pricing_rules.prices.explain import Step, explain_band, plain
+from pricing_rules.prices.price_book import BooksInForce, PriceBook
 from pricing_rules.usage.units import UNITS
 
 
@@ -88,12 +88,12 @@ def _band(band: PricedBand, *, key: LineKey, books: BooksInForce) -> Step:
     card = book.card(model=key.model, service_tier=key.service_tier)
     if card is None:
         raise AssertionError(f"book {book.number} priced a line without a card")
-    entry = next(e for e in card.rates if e.unit == key.unit and e.when.text() == band.when)
+    walked = explain_band(book, card=card, unit=key.unit, when=band.when)
     return Step(
         kind="charge",
         sentence=f"{band.quantity:,} x {plain(band.rate)} / {band.per:,}"
         f"{_scale(key.unit)}{_flat(band)}{_otherwise(band)} = {exact_text(band.amount)}",
-        rests_on=(_book(book, entry=entry), explain_rate(book, card=card, entry=entry)),
+        rests_on=(_book(book, when=band.when), walked),
     )
 
 
@@ -111,8 +111,8 @@ def _otherwise(band: PricedBand) -> str:
     return packages + (", up to its cap," if band.capped else "")
 
 
-def _book(book: PriceBook, *, entry: RateEntry) -> Step:
-    condition = f", {entry.when.text()}" if entry.when.text() else ""
+def _book(book: PriceBook, *, when: str) -> Step:
+    condition = f", {when}" if when else ""
     return Step(
         kind="price book",
         sentence=f"{book.series} number {book.number}{condition}, {book.digest}",

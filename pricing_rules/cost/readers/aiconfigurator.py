@@ -1,5 +1,8 @@
 """Reads ``silicon_sample.csv`` of NVIDIA aiconfigurator: TTFT and TPOT measured on hardware.
 
+An aggregated row holds one spread of accelerators, a disaggregated one a prefill and a decode pool.
+Most of the latter do not say how many workers a pool has: they need a person who knows.
+
 Invariant: every row of the file is in exactly one place: among the rows of one operating point, or
 refused with its line number and the reason. The file holds no throughput: it is derived from
 Little's law, and each point says so.
@@ -10,34 +13,45 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import pandas as pd
 
-from pricing_rules.cost.measurement import OperatingPoint, Parallelism, Setup, Shape, Source
+from pricing_rules.cost.measurement import (
+    AnySetup,
+    DisaggregatedSetup,
+    OperatingPoint,
+    Parallelism,
+    Role,
+    Setup,
+    Shape,
+    Source,
+)
+from pricing_rules.cost.readers.measurements import (
+    DERIVED_FLAG,
+    SAMPLED_LENGTH_FACTOR,
+    STATED_ACCELERATORS_FLAG,
+    Measurements,
+    RefusedRow,
+    RowError,
+    calendar_date,
+)
 from pricing_rules.document import DocumentError, bytes_digest
-
-LENGTH_FACTOR: Final = 0.9
-"""Mean over nominal request length: the benchmark samples lengths in [0.8, 1.0] of the nominal."""
-
-DERIVED_FLAG: Final = "derived"
-"""Throughput was computed from TTFT, TPOT and concurrency; it overstates by 2 to 5 %."""
-
-RefusalKind = Literal[
-    "disaggregated",
-    "concurrency missing",
-    "precision missing",
-    "suspect accelerators",
-    "suspect concurrency",
-    "unreadable",
-]
 
 _HGX: Final = frozenset({"h100_sxm", "h200_sxm", "b200_sxm", "b300_sxm"})
 _HGX_ACCELERATORS: Final = 8
+_SPREAD: Final = (
+    "batch_size",
+    "tp_size",
+    "pp_size",
+    "attention_dp_size",
+    "moe_tp_size",
+    "moe_ep_size",
+)
 _COLUMNS: Final = (
+    "id",
     "silicon_data_source",
     "backend",
     "backend_version",
@@ -47,12 +61,8 @@ _COLUMNS: Final = (
     "mode",
     "isl",
     "osl",
-    "batch_size",
-    "tp_size",
-    "pp_size",
-    "attention_dp_size",
-    "moe_tp_size",
-    "moe_ep_size",
+    *_SPREAD,
+    *(f"{role}_{column}" for role in ("prefill", "decode") for column in ("num_workers", *_SPREAD)),
     "silicon_ttft_ms",
     "silicon_tpot_ms",
 )
@@ -64,73 +74,72 @@ _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,30})?(?:[eE][-+]?[0-9]{1,3})?\Z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedRow:
-    """A row that no cost may rest on: its line in the file (header = line 1), its kind and why."""
+class StatedAccelerators:
+    """What a person says of a disaggregated row that does not say it: accelerators of each pool."""
 
-    row: int
-    kind: RefusalKind
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurements:
-    """What a file gave: its operating points, and a verdict on every row that gave none."""
-
-    points: tuple[OperatingPoint, ...]
-    refused: tuple[RefusedRow, ...]
-
-    def refused_counts(self) -> dict[str, int]:
-        """Refused rows by kind, most first."""
-        return dict(Counter(row.kind for row in self.refused).most_common())
-
-
-class _RowError(ValueError):
-    def __init__(self, kind: RefusalKind, reason: str) -> None:
-        super().__init__(reason)
-        self.kind: RefusalKind = kind
+    prefill: int
+    decode: int
 
 
 def read_silicon_sample(
-    data: bytes, *, name: str, models: Mapping[str, str] | None = None
+    data: bytes,
+    *,
+    name: str,
+    models: Mapping[str, str] | None = None,
+    accelerators: Mapping[str, StatedAccelerators] | None = None,
 ) -> Measurements:
-    """Operating points of the aggregated rows of ``silicon_sample.csv``, and the refused rows.
+    """Operating points of ``silicon_sample.csv``, and the refused rows.
 
     ``models`` gives the product name of a ``model_path``; any other path is called by its last part
     (``openai/gpt-oss-120b`` is ``gpt-oss-120b``). Two paths of one name are one model.
+    ``accelerators``, by the row's ``id``, are those of disaggregated rows that do not say their
+    number of workers; such points carry the flag ``accelerators_stated``.
 
-    Accelerators are tp x pp x max(1, dp). Rows are refused where the file does not say the
-    concurrency or the precision; where the accelerator count is suspect (experts spread both ways,
-    more than 8 in one HGX box, or experts spread over another number than tp x dp); where
-    batch size and concurrency disagree; and all disaggregated ones. Rows of one measurement that
-    stand twice (same set-up, shape, concurrency, TTFT and TPOT to 10 digits) become one point with
-    all its rows. Throughput per accelerator is
+    Accelerators are tp x pp x max(1, dp), per pool of a disaggregated row times its workers. Rows
+    are refused where the file does not say the concurrency, the precision or (and nobody stated it)
+    the accelerator count; where that count is suspect (experts spread both ways, an aggregated row
+    of more than 8 in one HGX box, or experts spread over another number than tp x dp); and where
+    batch size and concurrency disagree. Rows of one measurement that stand twice (same set-up,
+    shape, concurrency, TTFT and TPOT to 10 digits) become one point with all its rows. Throughput
+    per accelerator, both pools counted, is
     concurrency x L_out / (TTFT + (L_out - 1) TPOT) / accelerators, with lengths x 0.9.
 
-    Raises DocumentError where the file is not such a CSV.
+    Raises DocumentError where the file is not such a CSV, and for accelerators of a row that is
+    none without workers.
     """
     frame = _frame(data, name=name)
     digest = bytes_digest(data)
-    names = models or {}
+    names, stated = models or {}, accelerators or {}
+    unused = set(stated)
     found: dict[tuple[object, ...], OperatingPoint] = {}
     refused: list[RefusedRow] = []
     columns = [frame[column].tolist() for column in _COLUMNS]
     for row, values in enumerate(zip(*columns, strict=True), start=2):
         cells = dict(zip(_COLUMNS, values, strict=True))
+        if _lacks_workers(cells):
+            unused.discard(cells["id"])
         try:
-            point, tpot_ms = _point(cells, row=row, file=name, sha256=digest, models=names)
-        except _RowError as error:
+            setup = _setup(cells, models=names, stated=stated.get(cells["id"]))
+            point, tpot_ms = _point(cells, setup=setup, row=row, file=name, sha256=digest)
+        except RowError as error:
             refused.append(RefusedRow(row=row, kind=error.kind, reason=str(error)))
             continue
         # The same double is written with 16 or 17 digits in the two halves of the file.
         times = (f"{point.ttft_ms:.10g}", f"{tpot_ms:.10g}")
         twin = (point.setup, point.shape, point.concurrency, *times)
         found[twin] = _merge(found[twin], point) if twin in found else point
+    if unused:
+        raise DocumentError(
+            name,
+            f'accelerators are stated for "{min(unused)}", which is no disaggregated row without '
+            "workers; remove the statement",
+        )
     return Measurements(points=tuple(found.values()), refused=tuple(refused))
 
 
 def _frame(data: bytes, *, name: str) -> pd.DataFrame:
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DocumentError(
             name, f"byte {error.start} is not UTF-8; save the file as UTF-8"
@@ -157,20 +166,18 @@ def _frame(data: bytes, *, name: str) -> pd.DataFrame:
 
 
 def _point(
-    cells: Mapping[str, str], *, row: int, file: str, sha256: str, models: Mapping[str, str]
+    cells: Mapping[str, str], *, setup: AnySetup, row: int, file: str, sha256: str
 ) -> tuple[OperatingPoint, float]:
-    setup = _setup(cells, models=models)
     shape = Shape(
         input_tokens=_count(cells, column="isl"), output_tokens=_count(cells, column="osl")
     )
-    concurrency = _concurrency(cells, dp=setup.parallelism.dp)
+    concurrency = _concurrency(cells, setup=setup)
     ttft_ms = _positive(cells, column="silicon_ttft_ms")
     tpot_ms = _positive(cells, column="silicon_tpot_ms")
-    output_tokens = shape.output_tokens * LENGTH_FACTOR
+    input_tokens = shape.input_tokens * SAMPLED_LENGTH_FACTOR
+    output_tokens = shape.output_tokens * SAMPLED_LENGTH_FACTOR
     if output_tokens <= 1:
-        raise _RowError(
-            "unreadable", f"osl {shape.output_tokens} is too short for a time per token"
-        )
+        raise RowError("unreadable", f"osl {shape.output_tokens} is too short for a time per token")
     request_s = (ttft_ms + (output_tokens - 1) * tpot_ms) / 1000
     requests_per_s = concurrency / request_s / setup.accelerators
     text = cells["silicon_data_source"]
@@ -179,46 +186,53 @@ def _point(
         file=file,
         sha256=sha256,
         rows=(row,),
-        measured_date=measured[1] if measured else None,
+        measured_date=calendar_date(measured[1]) if measured else None,
         # Some rows name a folder of the machine that wrote them; the name of the file is enough.
         note=_FOLDER.sub("source_file=", text),
     )
     point = OperatingPoint(
         setup=setup,
         shape=shape,
-        length_factor=LENGTH_FACTOR,
+        length_factor=SAMPLED_LENGTH_FACTOR,
         concurrency=concurrency,
-        input_tokens_per_s_per_accelerator=requests_per_s * shape.input_tokens * LENGTH_FACTOR,
+        input_tokens_per_s_per_accelerator=requests_per_s * input_tokens,
         output_tokens_per_s_per_accelerator=requests_per_s * output_tokens,
         interactivity_tokens_per_s=1000 / tpot_ms,
         ttft_ms=ttft_ms,
         statistic="mean",
         source=source,
-        flags=(DERIVED_FLAG,),
+        flags=(DERIVED_FLAG, STATED_ACCELERATORS_FLAG)
+        if _lacks_workers(cells)
+        else (DERIVED_FLAG,),
     )
     return point, tpot_ms
 
 
-def _setup(cells: Mapping[str, str], *, models: Mapping[str, str]) -> Setup:
-    if cells["mode"] == "disagg":
-        raise _RowError("disaggregated", "disaggregated serving is not read by this version")
-    if cells["mode"] != "agg":
-        raise _RowError("unreadable", f'mode is "{cells["mode"]:.20}", not agg or disagg')
+def _setup(
+    cells: Mapping[str, str], *, models: Mapping[str, str], stated: StatedAccelerators | None
+) -> AnySetup:
+    if cells["mode"] not in ("agg", "disagg"):
+        raise RowError("unreadable", f'mode is "{cells["mode"]:.20}", not agg or disagg')
     for column in ("model_path", "system", "backend"):
         if not cells[column].strip():
-            raise _RowError("unreadable", f"{column} is blank")
+            raise RowError("unreadable", f"{column} is blank")
     if not cells["precision"].strip():
-        raise _RowError("precision missing", "precision is blank; the row does not say what ran")
-    parallelism = Parallelism(
-        tp=_count(cells, column="tp_size"),
-        pp=_count(cells, column="pp_size"),
-        dp=_count_or_one(cells, column="attention_dp_size"),
-        moe_tp=_count_or_one(cells, column="moe_tp_size"),
-        moe_ep=_count_or_one(cells, column="moe_ep_size"),
-    )
+        raise RowError("precision missing", "precision is blank; the row does not say what ran")
     path, hardware = cells["model_path"], cells["system"]
+    model = models.get(path) or path.rsplit("/", 1)[-1]
+    if cells["mode"] == "disagg":
+        return DisaggregatedSetup(
+            model=model,
+            hardware=hardware,
+            framework=cells["backend"],
+            framework_version=cells["backend_version"] or None,
+            precision=cells["precision"],
+            prefill=_role(cells, role="prefill", stated=stated.prefill if stated else None),
+            decode=_role(cells, role="decode", stated=stated.decode if stated else None),
+        )
+    parallelism = _parallelism(cells, prefix="")
     return Setup(
-        model=models.get(path) or path.rsplit("/", 1)[-1],
+        model=model,
         hardware=hardware,
         framework=cells["backend"],
         framework_version=cells["backend_version"] or None,
@@ -228,42 +242,90 @@ def _setup(cells: Mapping[str, str], *, models: Mapping[str, str]) -> Setup:
     )
 
 
+def _lacks_workers(cells: Mapping[str, str]) -> bool:
+    columns = ("prefill_num_workers", "decode_num_workers")
+    return cells["mode"] == "disagg" and any(not cells[column].strip() for column in columns)
+
+
+def _parallelism(cells: Mapping[str, str], *, prefix: str) -> Parallelism:
+    return Parallelism(
+        tp=_count(cells, column=f"{prefix}tp_size"),
+        pp=_count(cells, column=f"{prefix}pp_size"),
+        dp=_count_or_one(cells, column=f"{prefix}attention_dp_size"),
+        moe_tp=_count_or_one(cells, column=f"{prefix}moe_tp_size"),
+        moe_ep=_count_or_one(cells, column=f"{prefix}moe_ep_size"),
+    )
+
+
+def _role(
+    cells: Mapping[str, str], *, role: Literal["prefill", "decode"], stated: int | None
+) -> Role:
+    if _lacks_workers(cells) and stated is None:
+        raise RowError(
+            "accelerator count unknown",
+            f'the row says no number of workers; state the accelerators of "{cells["id"]}"',
+        )
+    parallelism = _parallelism(cells, prefix=f"{role}_")
+    _check_experts(parallelism)
+    if stated is None or not _lacks_workers(cells):
+        workers = _count(cells, column=f"{role}_num_workers")
+        return Role(workers=workers, parallelism=parallelism)
+    worker = Role(workers=1, parallelism=parallelism).accelerators
+    if stated < 1 or stated % worker:
+        raise RowError(
+            "suspect accelerators",
+            f"{stated} {role} accelerators are stated, but one worker takes {worker}",
+        )
+    return Role(workers=stated // worker, parallelism=parallelism)
+
+
 def _accelerators(parallelism: Parallelism, *, hardware: str) -> int:
-    tp, dp = parallelism.tp, parallelism.dp
     moe_tp, moe_ep = parallelism.moe_tp, parallelism.moe_ep
-    accelerators = tp * parallelism.pp * dp
+    accelerators = parallelism.tp * parallelism.pp * parallelism.dp
     if moe_tp > 1 and moe_ep > 1:
-        raise _RowError(
+        raise RowError(
             "suspect accelerators",
             f"experts are spread both ways (moe_tp {moe_tp}, moe_ep {moe_ep}), where such rows "
             f"are known to overstate the accelerators ({accelerators})",
         )
     if hardware in _HGX and accelerators > _HGX_ACCELERATORS:
-        raise _RowError(
+        raise RowError(
             "suspect accelerators",
             f"{accelerators} accelerators, but one {hardware} box holds {_HGX_ACCELERATORS}",
         )
-    if moe_tp * moe_ep not in (1, tp * dp):
-        raise _RowError(
-            "suspect accelerators",
-            f"experts are spread over {moe_tp * moe_ep}, but tp x dp is {tp * dp}",
-        )
+    _check_experts(parallelism)
     return accelerators
 
 
-def _concurrency(cells: Mapping[str, str], *, dp: int) -> int:
+def _check_experts(parallelism: Parallelism) -> None:
+    ranks, experts = parallelism.tp * parallelism.dp, parallelism.moe_tp * parallelism.moe_ep
+    if experts not in (1, ranks):
+        raise RowError(
+            "suspect accelerators",
+            f"experts are spread over {experts}, but tp x dp is {ranks}",
+        )
+
+
+def _concurrency(cells: Mapping[str, str], *, setup: AnySetup) -> int:
     stated = _CONCURRENCY.search(cells["silicon_data_source"])
     if not stated:
-        raise _RowError("concurrency missing", "silicon_data_source states no silicon_concurrency")
+        raise RowError("concurrency missing", "silicon_data_source states no silicon_concurrency")
     if not _COUNT.match(stated[1].strip()):
-        raise _RowError("unreadable", f'silicon_concurrency "{stated[1]:.20}" is no count')
+        raise RowError("unreadable", f'silicon_concurrency "{stated[1]:.20}" is no count')
     concurrency = int(float(stated[1]))
-    batch = _count(cells, column="batch_size")
-    if batch != max(1, concurrency // dp):
-        raise _RowError(
+    if isinstance(setup, Setup):
+        column, ranks, what = "batch_size", setup.parallelism.dp, "dp"
+    else:
+        column, what = "decode_batch_size", "decode workers x dp"
+        ranks = setup.decode.workers * setup.decode.parallelism.dp
+    if _lacks_workers(cells) and not cells[column].strip():
+        return concurrency
+    batch = _count(cells, column=column)
+    if batch != max(1, concurrency // ranks):
+        raise RowError(
             "suspect concurrency",
-            f"batch_size {batch} is not concurrency {concurrency} / dp {dp}, so the row may stand "
-            "for several replicas",
+            f"{column} {batch} is not concurrency {concurrency} / {what} {ranks}, so the row may "
+            "stand for several replicas",
         )
     return concurrency
 
@@ -271,7 +333,7 @@ def _concurrency(cells: Mapping[str, str], *, dp: int) -> int:
 def _count(cells: Mapping[str, str], *, column: str) -> int:
     text = cells[column].strip()
     if not _COUNT.match(text):
-        raise _RowError("unreadable", f'{column} "{text:.20}" is not a positive whole number')
+        raise RowError("unreadable", f'{column} "{text:.20}" is not a positive whole number')
     return int(float(text))
 
 
@@ -284,7 +346,7 @@ def _positive(cells: Mapping[str, str], *, column: str) -> float:
     text = cells[column].strip()
     value = float(text) if _DECIMAL.match(text) else math.nan
     if not math.isfinite(value) or value <= 0:
-        raise _RowError("unreadable", f'{column} "{text:.20}" is not a positive number')
+        raise RowError("unreadable", f'{column} "{text:.20}" is not a positive number')
     return value
 
 

@@ -128,5 +128,6 @@ def _total(event: UsageEvent, *, grid: Grid) -> UsageTotal:
         size_class_tokens=grid.size_class_tokens(data.size_tokens),
         outcome=data.outcome,
         dimensions=grid.kept(data.dimensions),
+        windows=grid.windows_at(event.time),
     )
     return UsageTotal(cell=cell, events=1, leaves=split_leaves(data.units))

@@ -22,7 +22,7 @@ EDGES = (
     "\ufeffaé😀\"',"
 )
 NAMES = st.text(st.sampled_from(EDGES), max_size=4) | st.text(max_size=3)
-DIGITS = st.sampled_from("019.+-e ٣")
+DIGITS = st.sampled_from("019.+-e/ ٣")
 COUNTS = st.text(DIGITS, max_size=6) | st.sampled_from(
     [
         "1000000000000",
@@ -32,6 +32,17 @@ COUNTS = st.text(DIGITS, max_size=6) | st.sampled_from(
         "9" * 40,
         "00",
         "2.5000",
+        "0.01",
+        "0.001",
+        "999999999999.99",
+        "1/3600",
+        "90/3600",
+        "3600000000000000/3600",
+        "3600000000000001/3600",
+        "01/3600",
+        "1/60",
+        "2500/1000",
+        "9" * 19 + "/1000",
     ]
 )
 MOMENTS = st.builds(
@@ -106,7 +117,9 @@ def test_a_count_in_sql_is_a_count_in_python(texts: list[str]) -> None:
     assert in_sql(texts, expression=whole) == in_python(texts, read=plain_count)
 
 
-@pytest.mark.parametrize("unit", ["audio_seconds", "passthrough_spend"])
+@pytest.mark.parametrize(
+    "unit", ["audio_seconds", "passthrough_spend", "cache_storage_token_hours"]
+)
 @settings(max_examples=50)
 @given(texts=st.lists(COUNTS, min_size=1, max_size=200))
 def test_a_count_in_fractions_in_sql_is_one_in_python(unit: str, texts: list[str]) -> None:

@@ -12,7 +12,7 @@ from billing.intake.cloud_events import read_cloud_events
 from billing.operations.new_events import new_events
 from pricing_rules.usage.totals import Grid
 from tests.billing.engines.naive_totals import Raw, event_json
-from tests.billing.engines.test_totals_agree import EVENT, FINE
+from tests.billing.engines.test_totals_agree import EVENT, FINE, RECURRING
 
 ACCOUNTS = ("acme", "Acme", "Ångström, Inc")
 
@@ -20,7 +20,7 @@ ACCOUNTS = ("acme", "Acme", "Ångström, Inc")
 @settings(max_examples=25)  # each one starts the engine
 @given(
     events=st.lists(EVENT, max_size=10, unique_by=lambda raw: (raw["source"], raw["id"])),
-    grid=st.sampled_from([FINE, Grid()]),
+    grid=st.sampled_from([FINE, RECURRING, Grid()]),
 )
 def test_the_totals_are_those_of_the_engine(events: list[Raw], grid: Grid) -> None:
     lines = b"\n".join(map(event_json, events)) or b"x"

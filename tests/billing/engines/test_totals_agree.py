@@ -16,8 +16,10 @@ from billing.engines import csv_lines, event_runs
 from billing.engines.duckdb_totals import Totals, usage_totals
 from billing.engines.event_source import EventFile, EventTable
 from billing.intake.cloud_events import read_cloud_events
-from pricing_rules.period import Period, parse_moment
+from pricing_rules.document import load_json
+from pricing_rules.period import CalendarCut, Period, parse_moment
 from pricing_rules.usage.totals import Grid
+from pricing_rules.windows import NamedWindow, Window, united_windows
 from tests.billing.engines.naive_totals import (
     Raw,
     event_json,
@@ -33,6 +35,10 @@ TIMES = [
     "2026-10-15t12:00:00.1234567-05:30",
     "2026-10-31T23:59:59.999999999Z",
     "2026-11-01T00:00:00z",
+    "2026-09-30T20:00:00Z",  # the night starts, and an hour and a half ago a day of Kolkata did
+    "2026-09-30T19:59:59.999999Z",
+    "2026-10-01T04:00:00Z",  # October starts in New York
+    "2026-10-01T03:59:59.999999Z",
 ]
 FEW_TOKENS = st.sampled_from([0, 1, 99, 100, 101, 10**12])
 REQUIRED: dict[str, st.SearchStrategy[Any]] = {
@@ -77,6 +83,25 @@ FINE = Grid(
 )
 
 
+NIGHT = b'{"zone":"Europe/Berlin","times":[{"start_time":"22:00","end_time":"02:00"}]}'
+WEEKEND = (
+    b'{"times":[{"weekdays":[3,4],"start_time":"12:00","end_time":"12:00","holidays":"excluded"}],'
+    b'"holidays":["2026-10-15"]}'
+)
+RECURRING = Grid(
+    instants_at=(OCTOBER.start_at,),
+    dimensions=("team",),
+    windows=united_windows(
+        NamedWindow(name=name, window=load_json(Window, data, name=name))
+        for name, data in (("night", NIGHT), ("it's", WEEKEND))
+    ),
+    calendar_cuts=(
+        CalendarCut(every="day", zone="Asia/Kolkata"),
+        CalendarCut(every="month", zone="America/New_York"),
+    ),
+)
+
+
 def answers(events: list[Raw], *, grid: Grid, period: Period | None) -> dict[str, Totals]:
     """The totals of the same events by the format that they came in."""
     table, refused = read_cloud_events(b"\n".join(map(event_json, events)), name="events.jsonl")
@@ -108,13 +133,18 @@ def fields(totals: Totals) -> dict[str, object]:
 
 
 @settings(max_examples=settings().max_examples // 4)
-@given(events=EVENTS, seed=st.integers(0, 99), period=st.sampled_from([None, OCTOBER]))
+@given(
+    events=EVENTS,
+    seed=st.integers(0, 99),
+    period=st.sampled_from([None, OCTOBER]),
+    grid=st.sampled_from([FINE, RECURRING]),
+)
 def test_every_format_and_order_gives_the_totals_of_plain_python(
-    events: list[Raw], seed: int, period: Period | None
+    events: list[Raw], seed: int, period: Period | None, grid: Grid
 ) -> None:
-    wanted = naive_totals(events, grid=FINE, period=period)
+    wanted = naive_totals(events, grid=grid, period=period)
     shuffled = random.Random(seed).sample(events, len(events))
-    for format_name, totals in answers(shuffled, grid=FINE, period=period).items():
+    for format_name, totals in answers(shuffled, grid=grid, period=period).items():
         assert fields(totals) == wanted, format_name
         assert len(totals.verdicts) == totals.conflict + totals.rejected
 
@@ -133,12 +163,12 @@ def test_what_is_received_is_accepted_or_has_another_standing(events: list[Raw])
 def test_leaves_of_all_totals_do_not_depend_on_the_cuts(events: list[Raw]) -> None:
     table, _ = read_cloud_events(b"\n".join(map(event_json, events)), name="events.jsonl")
     sums = []
-    for grid in (Grid(), FINE):
+    for grid in (Grid(), FINE, RECURRING):
         found: Counter[str] = Counter()
         for total in usage_totals(EventTable(table=table), grid=grid, period=None).totals:
             found.update(total.leaves)
         sums.append(found)
-    assert sums[0] == sums[1]
+    assert sums[0] == sums[1] == sums[2]
 
 
 @pytest.mark.parametrize("threads", [1, 4])

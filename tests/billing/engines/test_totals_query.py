@@ -9,6 +9,7 @@ from pricing_rules.period import Period
 from pricing_rules.usage.event_columns import event_columns
 from pricing_rules.usage.totals import Grid
 from pricing_rules.usage.units import REPORTED_UNITS
+from tests.billing.engines.test_totals_agree import RECURRING
 
 PLAIN = {
     "CASE",
@@ -25,7 +26,12 @@ KEYWORDS = {"AND", "AS", "BY", "ELSE", "IN", "NOT", "OR", "OVER", "THEN", "WHEN"
 
 QUERY = TotalsQuery(
     columns=tuple(event_columns(REPORTED_UNITS, dimensions=["team"])),
-    grid=Grid(instants_at=(1, 2, 3), thresholds_tokens=(128_000,), dimensions=("team",)),
+    grid=Grid(
+        instants_at=(1, 2, 3),
+        thresholds_tokens=(128_000,),
+        dimensions=("team",),
+        windows=RECURRING.windows,
+    ),
     period=Period(start_at=1, end_at=3),
 )
 

@@ -193,7 +193,7 @@ def test_a_line_that_is_no_event_has_one_sentence_with_its_number(
     ],
 )
 def test_a_plain_line_is_read_quickly_and_as_the_strict_reader_does(data: bytes) -> None:
-    assert _quick(data) == _strict(data, row=1)
+    assert _quick(data) == _strict(data, name="line 1")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def lines(draw: st.DrawFn) -> bytes:
 def test_what_the_quick_reader_takes_the_strict_one_takes_too(data: bytes) -> None:
     quick = _quick(data)
     if quick is not None:
-        assert quick == _strict(data, row=1)
+        assert quick == _strict(data, name="line 1")
 
 
 @given(data=st.binary(min_size=1, max_size=40) | lines())

@@ -3,6 +3,20 @@
 Invariant: no test sees what another wrote.
 """
 
-from tests.billing.store.conftest import made_file, store, store_path
+from tests.billing.store.conftest import (
+    database,
+    made_file,
+    pytest_generate_tests,
+    store,
+    store_path,
+    store_place,
+)
 
-__all__ = ["made_file", "store", "store_path"]
+__all__ = [
+    "database",
+    "made_file",
+    "pytest_generate_tests",
+    "store",
+    "store_path",
+    "store_place",
+]

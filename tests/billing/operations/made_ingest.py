@@ -1,18 +1,18 @@
 """Stores, usage files and what is compared of them, for tests of ingest and of the grid.
 
-Invariant: what is compared is read from the file of the store, past the functions that are tested.
+Invariant: what is compared is read from the tables of the store, past the functions under test.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from billing.store.place import find_place
 from billing.store.schema import upgrade
 from billing.store.store import Store, open_store
 from pricing_rules.period import parse_moment
@@ -50,16 +50,28 @@ def own_store() -> Iterator[tuple[Path, Store]]:
         yield folder, store
 
 
-def facts(store: Path, *, tables: Sequence[str] = FACTS) -> Mapping[str, list[tuple[Any, ...]]]:
-    """All rows of some tables, sorted."""
-    with closing(sqlite3.connect(store)) as connection:
-        return {
-            table: sorted(connection.execute(f"SELECT * FROM {table}").fetchall())
-            for table in tables
-        }
+def facts(
+    store: str | Path, *, tables: Sequence[str] = FACTS
+) -> Mapping[str, list[tuple[Any, ...]]]:
+    """All rows of some tables, sorted.
+
+    PostgreSQL leaves out the numbers of what was rolled back: there events are numbered anew.
+    """
+    engine = find_place(store).engine()
+    try:
+        with engine.connect().execution_options(access="read") as connection, connection.begin():
+            found = {
+                table: sorted(map(tuple, connection.exec_driver_sql(f"SELECT * FROM {table}")))
+                for table in tables
+            }
+    finally:
+        engine.dispose()
+    if engine.dialect.name == "postgresql" and "events" in found:
+        found["events"] = [(n, *row[1:]) for n, row in enumerate(found["events"], start=1)]
+    return found
 
 
-def usage_facts(store: Path) -> Mapping[str, list[tuple[Any, ...]]]:
+def usage_facts(store: str | Path) -> Mapping[str, list[tuple[Any, ...]]]:
     """Events without the order in which they came, and totals."""
     found = dict(facts(store, tables=("event_ids", "events", "usage_totals", "account_grids")))
     found["events"] = sorted(row[1:] for row in found["events"])

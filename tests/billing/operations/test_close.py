@@ -99,14 +99,16 @@ def test_closing_twice_has_one_effect(store: Store, tmp_path: Path) -> None:
     assert row_counts(store) == before
 
 
-def test_two_closes_at_once_have_one_effect(store: Store, store_path: Path, tmp_path: Path) -> None:
+def test_two_closes_at_once_have_one_effect(
+    store: Store, store_place: str | Path, tmp_path: Path
+) -> None:
     accounts = [f"a{i}" for i in range(6)]
     _plain(store, tmp_path, *accounts)
     units = {"input_tokens": M}
     deliver(store, tmp_path, [event(i, units, account=a) for i, a in enumerate(accounts)])
 
     def run(_: int) -> list[str]:
-        with open_store(store_path) as own:
+        with open_store(store_place) as own:
             return _states(own)
 
     with ThreadPoolExecutor(max_workers=3) as pool:

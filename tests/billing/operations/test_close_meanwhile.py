@@ -25,7 +25,7 @@ DAY = 86_400 * M
 
 
 def test_a_book_that_is_published_during_a_close_is_for_the_next_one(
-    store: Store, store_path: Path, tmp_path: Path
+    store: Store, store_place: str | Path, tmp_path: Path
 ) -> None:
     publish(store, PLAIN)
     accept(store, tmp_path)
@@ -38,7 +38,7 @@ def test_a_book_that_is_published_during_a_close_is_for_the_next_one(
 
     def publish_it(name: str) -> None:
         if name == "close.sealed":
-            with open_store(store_path) as own:
+            with open_store(store_place) as own:
                 publish(own, cheaper, published_at=IN_NOVEMBER_AT + 1)
 
     with hooked(publish_it):
@@ -51,7 +51,7 @@ def test_a_book_that_is_published_during_a_close_is_for_the_next_one(
 
 
 def test_a_version_that_is_accepted_during_a_close_comes_into_effect(
-    store: Store, store_path: Path, tmp_path: Path
+    store: Store, store_place: str | Path, tmp_path: Path
 ) -> None:
     publish(store, PLAIN)
     for account in "ab":
@@ -64,7 +64,7 @@ def test_a_version_that_is_accepted_during_a_close_comes_into_effect(
 
     def accept_both(name: str) -> None:
         if name == "close.sealed":
-            with open_store(store_path) as own:
+            with open_store(store_place) as own:
                 accept(own, tmp_path, account="a", now_at=IN_NOVEMBER_AT + 1, fields=at_once)
                 accept(own, tmp_path, account="b", now_at=IN_NOVEMBER_AT + 1, fields=later)
 

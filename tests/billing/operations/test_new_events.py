@@ -9,8 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.intake.cloud_events import read_cloud_events
-from billing.operations.new_events import new_events, payload_texts
-from pricing_rules.usage.event_columns import CONTENT_END, content_text, units_among
+from billing.operations.new_events import new_event, new_events, payload_texts
+from pricing_rules.usage.event_columns import (
+    CONTENT_END,
+    FIXED_COLUMNS,
+    content_text,
+    units_among,
+)
 from pricing_rules.usage.leaves import split_leaves
 from tests.billing.engines.naive_totals import Raw, event_json
 from tests.billing.engines.test_totals_agree import EVENT
@@ -33,6 +38,8 @@ def test_texts_and_leaves_are_those_of_one_event_after_another(events: list[Raw]
         assert event.dimensions == labels
         assert event.payload_digest == sha256(text.encode()).hexdigest()
         assert (event.account, event.request_tokens) == (row["account"], row["request_tokens"])
+        fixed = [row[name] for name in FIXED_COLUMNS]
+        assert new_event(fixed, units=counts, dimensions=labels) == event
 
 
 def test_a_row_with_a_negative_leaf_is_a_bug_of_intake() -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from billing.store.agreements import StoredAgreement, append_agreement
+from billing.store.api_keys import ApiKey, Revocation, append_api_key, append_revocation
 from billing.store.audit import append_audit
 from billing.store.deliveries import Delivery, Refusal, append_delivery
 from billing.store.epochs import current_epoch, seal
@@ -34,6 +35,23 @@ def own_store(made_file: Path) -> Iterator[Store]:
         shutil.copyfile(made_file, file)
         with open_store(file) as store:
             yield store
+
+
+def damage(store: Store, *statements: str) -> None:
+    """Edit what stands in a store, past its triggers and foreign keys."""
+    raw = store.engine.raw_connection()
+    cursor = raw.cursor()
+    if store.engine.dialect.name == "postgresql":
+        cursor.execute("SET LOCAL session_replication_role = replica")
+    else:
+        cursor.execute("PRAGMA foreign_keys=OFF")
+        triggers = cursor.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+        for (name,) in triggers.fetchall():
+            cursor.execute(f"DROP TRIGGER {name}")
+    for statement in statements:
+        cursor.execute(statement)
+    raw.commit()
+    raw.close()
 
 
 def event(
@@ -89,6 +107,7 @@ def total(
     model: str = "m",
     size_class_tokens: int = 0,
     dimensions: tuple[tuple[str, str], ...] = (),
+    windows: tuple[str, ...] = (),
 ) -> UsageTotal:
     """The total of one cell."""
     cell = Cell(
@@ -101,6 +120,7 @@ def total(
         size_class_tokens=size_class_tokens,
         outcome="completed",
         dimensions=dimensions,
+        windows=windows,
     )
     return UsageTotal(
         cell=cell, events=events, leaves={"input_tokens": 10} if leaves is None else leaves
@@ -215,6 +235,20 @@ def waiver(*, unit: str = "input_tokens") -> Waiver:
     )
 
 
+def api_key(*, prefix: str = "tw_1", digest: str = "d1", account: str = "") -> ApiKey:
+    """A key of an operator, or of an account."""
+    return ApiKey(
+        prefix=prefix,
+        digest=digest,
+        scope="account" if account else "operator",
+        account=account,
+        name="dashboard",
+        by="dana",
+        made_at=1_000,
+        expires_at=None,
+    )
+
+
 def fill(connection: Connection) -> None:
     """One row in every table, as a close would leave them."""
     append_events(connection, owner="provider", rows=[event()], epoch=1, received_at=1_000)
@@ -233,6 +267,11 @@ def fill(connection: Connection) -> None:
     append_invoice(connection, invoice=invoice(number=number), lines=[line()])
     post(connection)
     append_waiver(connection, waiver=waiver())
+    append_api_key(connection, key=api_key())
+    append_revocation(
+        connection,
+        revocation=Revocation(prefix="tw_1", reason="lost", by="dana", revoked_at=2_000),
+    )
     append_audit(
         connection, command="close", subject="acme", by="dana", detail={}, recorded_at=5_000
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -39,15 +41,39 @@ def test_a_close_leaves_a_row_in_every_table(store: Store) -> None:
         "UPDATE OR REPLACE {table} SET {key} = {key}",
     ],
 )
-def test_a_fact_is_neither_edited_nor_removed(store: Store, table: str, statement: str) -> None:
+def test_a_fact_is_neither_edited_nor_removed(
+    store: Store, store_path: Path, table: str, statement: str
+) -> None:
     with store.write() as connection:
         fill(connection)
     key = f'"{next(iter(METADATA.tables[table].primary_key)).name}"'
-    with store.engine.connect().execution_options(writes=True) as connection, connection.begin():
+    with store.engine.connect().execution_options(access="alone") as connection, connection.begin():
         # Children would refuse first: what is tested is the table's own trigger.
         connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
         with pytest.raises(IntegrityError, match="are appended, never edited"):
             connection.exec_driver_sql(statement.format(table=table, key=key))
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+def test_a_fact_is_neither_edited_nor_removed_nor_truncated_on_postgresql(
+    store: Store, database: str, table: str
+) -> None:
+    with store.write() as connection:
+        fill(connection)
+    keys = [f'"{column.name}"' for column in METADATA.tables[table].primary_key]
+    for statement in (
+        "UPDATE {table} SET {key} = {key}",
+        "DELETE FROM {table}",
+        "TRUNCATE {table} CASCADE",
+        "INSERT INTO {table} SELECT * FROM {table} "
+        "ON CONFLICT ({keys}) DO UPDATE SET {key} = excluded.{key}",
+    ):
+        said = statement.format(table=table, key=keys[0], keys=", ".join(keys))
+        with (
+            pytest.raises(IntegrityError, match="are appended, never edited"),
+            store.write() as connection,
+        ):
+            connection.exec_driver_sql(said)
 
 
 def test_the_message_names_the_facts(store: Store) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.store.events import NewEvent, read_events
+from billing.store.store import Store, open_store
 from tests.billing.store.made_rows import event, ingest, own_store
+from tests.billing.store.postgresql_server import Server
 
 EVENTS = st.builds(
     event,
@@ -50,16 +52,15 @@ def content(e: object) -> tuple[object, ...]:
     return tuple(str(getattr(e, name)) for name in names)
 
 
-def ingest_all(made_file: Path, *, batches: Sequence[Sequence[NewEvent]]) -> tuple[object, object]:
-    """The verdicts of the batches, and what is stored afterwards, on a store of its own."""
-    with own_store(made_file) as store:
-        verdicts = [[v.kind for v in ingest(store, rows=rows)] for rows in batches]
-        with store.read() as connection:
-            stored = sorted(
-                content(e)
-                for account in ("acme", "globex")
-                for e in read_events(connection, account=account)
-            )
+def ingest_all(store: Store, *, batches: Sequence[Sequence[NewEvent]]) -> tuple[object, object]:
+    """The verdicts of the batches, and what an empty store holds afterwards."""
+    verdicts = [[v.kind for v in ingest(store, rows=rows)] for rows in batches]
+    with store.read() as connection:
+        stored = sorted(
+            content(e)
+            for account in ("acme", "globex")
+            for e in read_events(connection, account=account)
+        )
     return verdicts, stored
 
 
@@ -67,9 +68,24 @@ def ingest_all(made_file: Path, *, batches: Sequence[Sequence[NewEvent]]) -> tup
 def test_the_store_says_and_keeps_what_a_dict_would(
     made_file: Path, batches: list[list[NewEvent]]
 ) -> None:
+    with own_store(made_file) as store:
+        _check_dict(store, batches=batches)
+
+
+# As many examples as new databases take a second or two; the lookups are other ones there.
+@settings(max_examples=15)
+@given(batches=BATCHES)
+def test_a_postgresql_store_says_and_keeps_what_a_dict_would(
+    server: Server, batches: list[list[NewEvent]]
+) -> None:
+    with server.database(template="made") as url, open_store(url) as store:
+        _check_dict(store, batches=batches)
+
+
+def _check_dict(store: Store, *, batches: list[list[NewEvent]]) -> None:
     model = Taken()
     said = [model.ingest(rows) for rows in batches]
-    verdicts, stored = ingest_all(made_file, batches=batches)
+    verdicts, stored = ingest_all(store, batches=batches)
     assert verdicts == said
     assert stored == sorted(content(e) for e in model.events.values())
 
@@ -83,7 +99,8 @@ def test_without_conflicts_order_batching_and_duplication_change_nothing(
     deliveries = data.draw(st.permutations(deliveries))
     cuts = sorted(data.draw(st.sets(st.integers(0, len(deliveries)), max_size=4)))
     bounds = list(zip([0, *cuts], [*cuts, len(deliveries)], strict=True))
-    verdicts, stored = ingest_all(made_file, batches=[deliveries[a:b] for a, b in bounds])
+    with own_store(made_file) as store:
+        verdicts, stored = ingest_all(store, batches=[deliveries[a:b] for a, b in bounds])
     assert stored == sorted(content(e) for e in events)
     said = [kind for batch in verdicts for kind in batch]  # type: ignore[attr-defined]
     # 5 accepted, each other delivery a duplicate, no conflict.

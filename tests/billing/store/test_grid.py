@@ -18,11 +18,27 @@ from billing.store.grid import (
 )
 from billing.store.store import Store
 from billing.store.usage_totals import add_totals, replace_totals
+from pricing_rules.document import load_json
+from pricing_rules.period import CalendarCut
 from pricing_rules.usage.totals import Grid
+from pricing_rules.windows import NamedWindow, Window
 from tests.billing.store.made_rows import agreement, total
 
+NIGHT = load_json(
+    Window,
+    b'{"zone":"Europe/Berlin","times":[{"weekdays":[5,1],"start_time":"22:00","end_time":"06:00",'
+    b'"holidays":"excluded"}],"holidays":["2026-12-25","2026-01-01"]}',
+    name="window",
+)
 GRID = Grid(
-    instants_at=(0, 2**62), thresholds_tokens=(128_001, 200_001), dimensions=("team", "zöne")
+    instants_at=(0, 2**62),
+    thresholds_tokens=(128_001, 200_001),
+    dimensions=("team", "zöne"),
+    windows=(NamedWindow(name='a "night"', window=NIGHT),),
+    calendar_cuts=(
+        CalendarCut(every="day", zone="Asia/Kolkata"),
+        CalendarCut(every="month", zone="UTC"),
+    ),
 )
 
 
@@ -42,6 +58,7 @@ def test_versions_follow_one_another_and_each_can_be_read(store: Store) -> None:
         assert current_grid(connection) == newest
         assert read_grid(connection, version=2) == newest
         assert read_grid(connection, version=1).grid == Grid()
+        assert [one.window for one in current_grid(connection).grid.windows] == [NIGHT]
         with pytest.raises(LookupError, match="3 was never registered"):
             read_grid(connection, version=3)
 

@@ -19,6 +19,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
 from billing.store import schema
+from billing.store.grid import append_grid, current_grid
+from billing.store.place import find_place
 from billing.store.schema import (
     alembic_config,
     append_only_ddl,
@@ -27,11 +29,12 @@ from billing.store.schema import (
     migrations_folder,
     upgrade,
 )
-from billing.store.sqlite import sqlite_engine
 from billing.store.store import Store, StoreError, open_store
 from billing.store.table_parts import METADATA
 from billing.store.tables import APPEND_ONLY, REVISION
-from tests.billing.store.made_rows import fill
+from billing.store.usage_totals import add_totals, read_all_totals
+from pricing_rules.usage.totals import Grid
+from tests.billing.store.made_rows import fill, total
 from tests.house.tree import REPOSITORY
 
 REVISIONS = [
@@ -41,19 +44,19 @@ REVISIONS = [
 
 
 @contextmanager
-def connected(file: Path) -> Iterator[Connection]:
-    """A transaction that writes to a file at any revision."""
-    engine = sqlite_engine(file)
+def connected(place: str | Path) -> Iterator[Connection]:
+    """The transaction of an upgrade, on a store at any revision."""
+    engine = find_place(place).engine()
     try:
-        with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        with engine.connect().execution_options(access="schema") as connection, connection.begin():
             yield connection
     finally:
         engine.dispose()
 
 
-def move(file: Path, *, revision: str) -> None:
-    """Bring a file to a revision, upwards or downwards."""
-    with connected(file) as connection:
+def move(place: str | Path, *, revision: str) -> None:
+    """Bring a store to a revision, upwards or downwards."""
+    with connected(place) as connection:
         if revision == "base" or (current(connection) or "") > revision:
             command.downgrade(alembic_config(connection), revision)
         else:
@@ -61,7 +64,7 @@ def move(file: Path, *, revision: str) -> None:
 
 
 def current(connection: Connection) -> str | None:
-    """The revision of an open file."""
+    """The revision of an open store."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -100,7 +103,9 @@ def test_up_down_and_up_again_gives_the_same_schema(store_path: Path) -> None:
     assert schema_text(store_path) == made
 
 
-def test_an_upgrade_keeps_the_facts_of_every_earlier_revision(store: Store) -> None:
+def test_an_upgrade_keeps_the_facts_of_every_earlier_revision(
+    store: Store, store_path: Path
+) -> None:
     with store.write() as connection:
         fill(connection)
     store.close()
@@ -111,6 +116,32 @@ def test_an_upgrade_keeps_the_facts_of_every_earlier_revision(store: Store) -> N
     upgrade(file)
     with closing(sqlite3.connect(file)) as raw:
         assert raw.execute("SELECT * FROM events").fetchall() == before
+
+
+def test_totals_and_the_grid_come_through_the_revision_of_windows(
+    store: Store, store_place: str | Path
+) -> None:
+    with store.write() as connection:
+        append_grid(connection, grid=Grid(instants_at=(5,)), reason="book 1", registered_at=1)
+        add_totals(connection, totals=[total(), total(windows=("night@1",)), total(account="b")])
+    store.close()
+    query = "SELECT account, unit, count FROM usage_totals ORDER BY account, unit"
+    move(store_place, revision="0002")
+    with connected(store_place) as raw:
+        counts = [tuple(row) for row in raw.exec_driver_sql(query)]
+    # The cells in and out of the window are one again: 10 + 10 input tokens of 1 + 1 events.
+    assert counts == [
+        ("acme", "input_tokens", 20),
+        ("acme", "requests", 2),
+        ("b", "input_tokens", 10),
+        ("b", "requests", 1),
+    ]
+    upgrade(store_place)
+    with open_store(store_place) as opened, opened.read() as connection:
+        assert read_all_totals(connection, account="acme") == (
+            total(events=2, leaves={"input_tokens": 20}),
+        )
+        assert current_grid(connection).grid == Grid(instants_at=(5,))
 
 
 def test_the_migrations_make_what_the_models_say(store_path: Path) -> None:
@@ -201,8 +232,8 @@ def test_a_place_where_no_store_can_be_is_refused(tmp_path: Path, name: str, sen
 
 
 def test_migrations_for_another_database_are_not_made_up() -> None:
-    with pytest.raises(NotImplementedError, match="postgresql"):
-        append_only_ddl("events", dialect="postgresql")
+    with pytest.raises(KeyError, match="mysql"):
+        append_only_ddl("events", dialect="mysql")
 
 
 def test_migrations_without_a_transaction_of_ours_are_refused() -> None:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from billing.store import sqlite
+from billing.store import postgresql, sqlite
 from billing.store.events import count_events
 from billing.store.faults import store_faults
 from billing.store.store import (
@@ -24,7 +24,7 @@ from billing.store.store import (
     StoreStoppedError,
     open_store,
 )
-from billing.store.tables import EPOCHS, INVOICES
+from billing.store.tables import EPOCHS, INVOICES, REVISION
 from pricing_rules.document import DocumentError
 from tests.billing.store.made_rows import event, ingest
 from tests.house.tree import REPOSITORY
@@ -49,10 +49,13 @@ def test_a_path_and_a_url_name_the_same_store(store_path: Path) -> None:
 @pytest.mark.parametrize(
     "name, sentence",
     [
-        ("postgresql://host/billing", '"postgresql" is not a kind of store'),
+        ("mysql://host/billing", '"mysql" is not a kind of store'),
+        ("postgresql+asyncpg://host/billing", "is not a kind of store"),
+        ("postgresql://host", "must name a database"),
+        ("postgresql://me:secret@host:port/billing", r'"postgresql://..." is not a URL'),
         ("sqlite+aiosqlite:///store.db", "is not a kind of store"),
         ("foo://", '"foo" is not a kind of store'),
-        ("://", "is not a URL"),
+        ("://", "is not a URL such as"),
         ("sqlite://", "must be a plain file"),
         ("sqlite:///:memory:", "must be a plain file"),
         ("sqlite:///store.db?mode=ro", "must be a plain file"),
@@ -89,7 +92,7 @@ def test_a_store_at_another_revision_is_refused(store_path: Path, revision: str)
     with sqlite3.connect(store_path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
     connection.close()
-    sentence = f"is at revision {revision}, not at 0002; run tokenworks db upgrade --store"
+    sentence = f"is at revision {revision}, not at {REVISION}; run tokenworks db upgrade --store"
     with pytest.raises(StoreError, match=sentence):
         open_store(store_path)
 
@@ -98,9 +101,9 @@ def test_a_store_that_is_upgraded_while_it_is_open_is_refused_from_then_on(
     store: Store, store_path: Path
 ) -> None:
     with sqlite3.connect(store_path) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0003'")
+        connection.execute("UPDATE alembic_version SET version_num = '9998'")
     connection.close()
-    with pytest.raises(StoreError, match="is at revision 0003"), store.write():
+    with pytest.raises(StoreError, match="is at revision 9998"), store.write():
         pass
 
 
@@ -115,7 +118,7 @@ def test_a_read_only_file_or_folder_is_refused(store_path: Path) -> None:
             path.chmod(before)
 
 
-def test_every_connection_is_durable_and_strict(store: Store) -> None:
+def test_every_connection_is_durable_and_strict(store: Store, store_path: Path) -> None:
     wanted = {
         "journal_mode": "wal",
         "synchronous": 2,  # FULL
@@ -152,10 +155,12 @@ def test_a_reader_sees_the_store_as_it_was_when_it_began(store: Store) -> None:
         assert epochs(reader) == 2
 
 
-def test_a_reader_goes_on_while_a_writer_holds_the_store(store: Store, store_path: Path) -> None:
+def test_a_reader_goes_on_while_a_writer_holds_the_store(
+    store: Store, store_place: str | Path
+) -> None:
     with store.write() as writer:
         seal(writer, epoch=1)
-        with open_store(store_path) as other, other.read() as reader:
+        with open_store(store_place) as other, other.read() as reader:
             assert epochs(reader) == 0
 
 
@@ -167,17 +172,20 @@ def test_a_reader_cannot_write(store: Store) -> None:
 
 
 def test_a_writer_waits_for_another_and_then_says_that_it_is_busy(
-    store: Store, store_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, store_place: str | Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.05)
-    with open_store(store_path) as other:
+    for kind in (sqlite, postgresql):
+        monkeypatch.setattr(kind, "BUSY_TIMEOUT_S", 0.05)
+    with open_store(store_place) as other:
         with store.write(), pytest.raises(StoreBusyError, match="in use by another"), other.write():
             pass
         with other.write() as connection:
             seal(connection, epoch=1)
 
 
-def test_a_full_disk_refuses_one_command_and_the_next_succeeds(store: Store) -> None:
+def test_a_full_disk_refuses_one_command_and_the_next_succeeds(
+    store: Store, store_path: Path
+) -> None:
     many = [event(f"e{n}") for n in range(5_000)]
 
     def fill_up(connection: Connection) -> None:
@@ -264,11 +272,11 @@ with open_store(sys.argv[1]) as store:
 
 
 def test_two_processes_write_at_once_as_if_one_after_the_other(
-    store: Store, store_path: Path
+    store: Store, store_place: str | Path
 ) -> None:
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(store_path), account],
+            [sys.executable, "-c", WRITER, str(store_place), account],
             cwd=REPOSITORY,
             stderr=subprocess.PIPE,
         )
@@ -293,8 +301,8 @@ def test_a_copy_of_the_file_alone_is_a_whole_store(store: Store, store_path: Pat
         assert [count.events for count in count_events(connection)] == [1]
 
 
-def test_a_store_reads_after_it_was_closed_and_opened(store_path: Path) -> None:
-    openings: list[Callable[[], Store]] = [lambda: open_store(store_path)] * 2
+def test_a_store_reads_after_it_was_closed_and_opened(store_place: str | Path) -> None:
+    openings: list[Callable[[], Store]] = [lambda: open_store(store_place)] * 2
     for opening in openings:
         with opening() as store:
             ingest(store, rows=[event()])

@@ -64,6 +64,8 @@ def test_a_cell_without_tokens_still_has_its_events(store: Store) -> None:
         total(model="n"),
         total(dimensions=(("team", "a"),)),
         total(dimensions=(("team", "ä"), ("zone", ""))),
+        total(windows=("night@1",)),
+        total(windows=('it\'s "day"@2', "night@1")),
     ],
 )
 def test_cells_that_differ_in_one_part_stay_apart(store: Store, other: UsageTotal) -> None:

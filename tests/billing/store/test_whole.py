@@ -33,7 +33,16 @@ from billing.store.whole import (
     read_all_number_series,
     read_all_transactions,
 )
-from tests.billing.store.made_rows import agreement, book, delivery, event, fill, ingest, invoice
+from tests.billing.store.made_rows import (
+    agreement,
+    book,
+    damage,
+    delivery,
+    event,
+    fill,
+    ingest,
+    invoice,
+)
 
 
 def test_whole_tables_are_read_as_they_stand(store: Store) -> None:
@@ -58,13 +67,7 @@ def test_an_event_and_its_identity_miss_one_another(store: Store) -> None:
     with store.write() as connection:
         assert list(identities_without_event(connection)) == []
         assert list(events_without_identity(connection)) == []
-    raw = store.engine.raw_connection()  # damage, past the triggers and the foreign keys
-    raw.execute("PRAGMA foreign_keys=OFF")
-    for table in ("events", "event_ids"):
-        raw.execute(f"DROP TRIGGER {table}_never_delete")
-    raw.execute("DELETE FROM events WHERE id = 'e1'")
-    raw.execute("DELETE FROM event_ids WHERE id = 'e2'")
-    raw.close()
+    damage(store, "DELETE FROM events WHERE id = 'e1'", "DELETE FROM event_ids WHERE id = 'e2'")
     with store.read() as connection:
         assert list(identities_without_event(connection)) == [identity]
         assert list(events_without_identity(connection)) == [replace(identity, id="e2")]

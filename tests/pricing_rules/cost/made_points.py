@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pricing_rules.cost.factory import AcceleratorHour, HourPart, Pool, PowerKw
+from pricing_rules.cost.accelerator_hour import AcceleratorHour, HourPart, PowerKw
+from pricing_rules.cost.factory import Pool
 from pricing_rules.cost.measurement import (
+    AnySetup,
+    DisaggregatedSetup,
     OperatingPoint,
     Parallelism,
+    Role,
     Setup,
     Shape,
     Source,
@@ -36,11 +40,27 @@ def made_setup(hardware: str = "h100_sxm", *, tp: int = 1, model: str = "m") -> 
     )
 
 
+def made_disaggregated(
+    hardware: str = "h100_sxm", *, prefill: int, decode: int, model: str = "m"
+) -> DisaggregatedSetup:
+    """A set-up of so many workers of one accelerator in each pool."""
+    alone = Parallelism(tp=1, pp=1, dp=1, moe_tp=1, moe_ep=1)
+    return DisaggregatedSetup(
+        model=model,
+        hardware=hardware,
+        framework="vllm",
+        framework_version=None,
+        precision="fp8",
+        prefill=Role(workers=prefill, parallelism=alone),
+        decode=Role(workers=decode, parallelism=alone),
+    )
+
+
 def made_point(
     interactivity_tokens_per_s: float,
     *,
     output: float,
-    setup: Setup | None = None,
+    setup: AnySetup | None = None,
     shape: Shape = SHAPE,
     concurrency: int = 1,
     ttft_ms: float = 100.0,
@@ -65,7 +85,7 @@ def made_point(
 
 
 def made_sweep(
-    *knots: tuple[float, float], setup: Setup | None = None, shape: Shape = SHAPE
+    *knots: tuple[float, float], setup: AnySetup | None = None, shape: Shape = SHAPE
 ) -> Sweep:
     """A sweep through (interactivity, output tokens/s per accelerator), at concurrency 1, 2, ..."""
     points = [
@@ -78,7 +98,7 @@ def made_sweep(
 def made_outcome(
     seconds: Sequence[tuple[int, int, float]],
     *,
-    setup: Setup | None = None,
+    setup: AnySetup | None = None,
     promised_tokens_per_s: float | None = None,
     cached_share: float = 0.1,
 ) -> ShapeFit | FitRefusal:
@@ -99,7 +119,7 @@ def made_outcome(
 def made_fit(
     seconds: Sequence[tuple[int, int, float]],
     *,
-    setup: Setup | None = None,
+    setup: AnySetup | None = None,
     cached_share: float = 0.1,
 ) -> ShapeFit:
     """``made_outcome`` where it is a fit."""

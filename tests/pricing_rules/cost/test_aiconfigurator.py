@@ -7,8 +7,9 @@ import io
 
 import pytest
 
-from pricing_rules.cost.measurement import OperatingPoint
-from pricing_rules.cost.readers.aiconfigurator import Measurements, read_silicon_sample
+from pricing_rules.cost.measurement import DisaggregatedSetup, OperatingPoint, Setup
+from pricing_rules.cost.readers.aiconfigurator import StatedAccelerators, read_silicon_sample
+from pricing_rules.cost.readers.measurements import Measurements
 from pricing_rules.document import DocumentError, bytes_digest
 
 ROW = {
@@ -28,10 +29,55 @@ ROW = {
     "attention_dp_size": "1",
     "moe_tp_size": "4",
     "moe_ep_size": "1",
-    "prefill_tp_size": "",
+    **{
+        f"{role}_{column}": ""
+        for role in ("prefill", "decode")
+        for column in (
+            "batch_size",
+            "num_workers",
+            "tp_size",
+            "pp_size",
+            "attention_dp_size",
+            "moe_tp_size",
+            "moe_ep_size",
+        )
+    },
     "silicon_ttft_ms": "500.0",
     "silicon_tpot_ms": "20.0",
 }
+
+POOLS = {
+    "mode": "disagg",
+    "batch_size": "",
+    "tp_size": "",
+    "pp_size": "",
+    "attention_dp_size": "",
+    "moe_tp_size": "",
+    "moe_ep_size": "",
+    "prefill_batch_size": "1",
+    "prefill_num_workers": "2",
+    "prefill_tp_size": "4",
+    "prefill_pp_size": "1",
+    "prefill_attention_dp_size": "1",
+    "prefill_moe_tp_size": "4",
+    "prefill_moe_ep_size": "1",
+    "decode_batch_size": "2",
+    "decode_num_workers": "1",
+    "decode_tp_size": "3",
+    "decode_pp_size": "1",
+    "decode_attention_dp_size": "8",
+    "decode_moe_tp_size": "1",
+    "decode_moe_ep_size": "24",
+}
+"""What makes the row above a disaggregated one: 2 x 4 accelerators for input, 3 x 8 for output."""
+
+UNCOUNTED = POOLS | {
+    "prefill_batch_size": "",
+    "prefill_num_workers": "",
+    "decode_batch_size": "",
+    "decode_num_workers": "",
+}
+"""The same without the numbers of workers."""
 
 
 def text_of(*rows: dict[str, str]) -> str:
@@ -68,6 +114,60 @@ def test_throughput_follows_from_littles_law() -> None:
     assert requests_per_s * 18.912 == pytest.approx(16)
 
 
+def test_a_disaggregated_row_counts_both_pools() -> None:
+    # .846024 requests/s as above, on 8 + 24 accelerators: .846024 x 921.6 = 779.7 output tokens/s,
+    # 24.365 for each of 32 and 32.487 for each of 24; .846024 x 7372.8 = 6237.6 input tokens/s,
+    # 194.92 for each of 32 and 779.7 for each of 8
+    point = one(**POOLS)
+    setup = point.setup
+    assert isinstance(setup, DisaggregatedSetup)
+    assert (setup.prefill.accelerators, setup.decode.accelerators) == (8, 24)
+    assert (setup.prefill.workers, setup.decode.workers) == (2, 1)
+    assert point.output_tokens_per_s_per_accelerator * 32 / 24 == pytest.approx(32.487, abs=1e-3)
+    assert point.input_tokens_per_s_per_accelerator * 32 / 8 == pytest.approx(779.7, abs=0.05)
+    total = point.input_tokens_per_s_per_accelerator + point.output_tokens_per_s_per_accelerator
+    assert total == pytest.approx((779.695 + 6237.56) / 32, rel=1e-5)
+    assert point.flags == ("derived",)
+
+
+def test_accelerators_that_a_row_does_not_say_may_be_stated() -> None:
+    text = text_of(UNCOUNTED | {"id": "known"}, UNCOUNTED | {"id": "unknown"}).encode()
+    stated = {"known": StatedAccelerators(prefill=12, decode=48)}
+    found = read_silicon_sample(text, name="sample.csv", accelerators=stated)
+    (point,) = found.points
+    assert isinstance(point.setup, DisaggregatedSetup)
+    assert (point.setup.prefill.workers, point.setup.decode.workers) == (3, 2)
+    assert point.flags == ("derived", "accelerators_stated")
+    assert [(row.row, row.kind) for row in found.refused] == [(3, "accelerator count unknown")]
+    assert 'state the accelerators of "unknown"' in found.refused[0].reason
+
+
+@pytest.mark.parametrize("prefill", [0, 6])
+def test_stated_accelerators_are_whole_workers(prefill: int) -> None:
+    stated = {"one": StatedAccelerators(prefill=prefill, decode=24)}
+    text = text_of(UNCOUNTED).encode()
+    (row,) = read_silicon_sample(text, name="sample.csv", accelerators=stated).refused
+    assert row.kind == "suspect accelerators"
+    assert f"{prefill} prefill accelerators are stated, but one worker takes 4" in row.reason
+
+
+@pytest.mark.parametrize("cells", [{}, POOLS])
+def test_accelerators_are_not_stated_for_a_row_that_says_them(cells: dict[str, str]) -> None:
+    stated = {"one": StatedAccelerators(prefill=8, decode=24)}
+    with pytest.raises(DocumentError) as error:
+        read_silicon_sample(text_of(cells).encode(), name="sample.csv", accelerators=stated)
+    assert 'stated for "one", which is no disaggregated row without workers' in str(error.value)
+
+
+def test_a_batch_of_a_row_without_workers_is_checked_where_it_stands() -> None:
+    # 24 accelerators of 3 x 8 are one worker: 16 requests over 8 ranks are a batch of 2
+    stated = {"one": StatedAccelerators(prefill=8, decode=24)}
+    for batch, kinds in (("2", []), ("3", ["suspect concurrency"])):
+        text = text_of(UNCOUNTED | {"decode_batch_size": batch}).encode()
+        found = read_silicon_sample(text, name="sample.csv", accelerators=stated)
+        assert [row.kind for row in found.refused] == kinds
+
+
 def test_a_point_names_its_file_rows_digest_and_date() -> None:
     text = text_of({})
     (point,) = read_silicon_sample(text.encode(), name="sample.csv").points
@@ -93,6 +193,7 @@ def test_the_folder_of_a_source_file_is_left_out() -> None:
 @pytest.mark.parametrize("dp", ["", "0", "1"])
 def test_a_blank_or_zero_attention_dp_is_one(dp: str) -> None:
     setup = one(attention_dp_size=dp).setup
+    assert isinstance(setup, Setup)
     assert (setup.parallelism.dp, setup.accelerators) == (1, 4)
 
 
@@ -141,7 +242,21 @@ def test_two_paths_of_one_model_have_twins() -> None:
 @pytest.mark.parametrize(
     "cells, kind, reason",
     [
-        ({"mode": "disagg"}, "disaggregated", "not read by this version"),
+        (UNCOUNTED, "accelerator count unknown", 'state the accelerators of "one"'),
+        (POOLS | {"decode_num_workers": ""}, "accelerator count unknown", "no number of workers"),
+        (
+            POOLS | {"decode_moe_ep_size": "8"},
+            "suspect accelerators",
+            "spread over 8, but tp x dp is 24",
+        ),
+        (
+            POOLS | {"decode_batch_size": "16"},
+            "suspect concurrency",
+            "decode_batch_size 16 is not concurrency 16 / decode workers x dp 8",
+        ),
+        (POOLS | {"prefill_tp_size": ""}, "unreadable", 'prefill_tp_size "" is not'),
+        (POOLS | {"prefill_num_workers": "x"}, "unreadable", 'prefill_num_workers "x" is not'),
+        (POOLS | {"precision": ""}, "precision missing", "precision is blank"),
         ({"silicon_data_source": "x"}, "concurrency missing", "no silicon_concurrency"),
         ({"precision": ""}, "precision missing", "precision is blank"),
         (
@@ -162,6 +277,11 @@ def test_two_paths_of_one_model_have_twins() -> None:
         ({"isl": "1.5"}, "unreadable", "isl"),
         ({"osl": "1"}, "unreadable", "too short"),
         ({"silicon_data_source": "silicon_concurrency=many"}, "unreadable", "is no count"),
+        (
+            {"silicon_data_source": "silicon_concurrency=16; measured=2026-02-30"},
+            "unreadable",
+            "is not a day",
+        ),
         ({"silicon_ttft_ms": "nan"}, "unreadable", "silicon_ttft_ms"),
         ({"silicon_tpot_ms": "0"}, "unreadable", "silicon_tpot_ms"),
         ({"silicon_tpot_ms": "-1"}, "unreadable", "silicon_tpot_ms"),
@@ -200,10 +320,17 @@ def test_a_short_or_blank_line_is_a_refused_row() -> None:
 
 
 def test_windows_line_ends_count_the_same() -> None:
-    text = text_of({}, {"mode": "disagg"}).replace("\n", "\r\n")
+    text = text_of({}, UNCOUNTED).replace("\n", "\r\n")
     found = read_silicon_sample(text.encode(), name="sample.csv")
     assert [row.row for row in found.refused] == [3]
     assert found.points[0].source.rows == (2,)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header() -> None:
+    marked = read_silicon_sample(b"\xef\xbb\xbf" + text_of({}).encode(), name="sample.csv")
+    plain = read_silicon_sample(text_of({}).encode(), name="sample.csv")
+    assert [point.source.rows for point in marked.points] == [(2,)]
+    assert marked.points[0].setup == plain.points[0].setup
 
 
 @pytest.mark.parametrize(
@@ -211,10 +338,10 @@ def test_windows_line_ends_count_the_same() -> None:
     [
         (b"", "not a CSV file"),
         (b"\xff\xfe", "byte 0 is not UTF-8"),
-        (b"a,b\n1,2\n", "the column silicon_data_source is missing"),
+        (b"a,b\n1,2\n", "the column id is missing"),
         (text_of({}, {"id": 'a "b"\nc'}).encode(), "line break"),
         (text_of({}).replace("\none", "\nzero,one").encode(), "more cells than the header"),
-        ((text_of({}) + "," * 30 + "\n").encode(), "not a CSV file"),
+        ((text_of({}) + "," * 60 + "\n").encode(), "not a CSV file"),
         ((text_of({}) + '"open\n').encode(), "not a CSV file"),
     ],
 )

@@ -1,128 +1,36 @@
-"""The document factory.yaml and the cost of an accelerator-hour."""
+"""The document factory.yaml: what it holds, and what is wrong in one."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from math import fsum
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pricing_rules.cost.factory import (
-    Factory,
-    accelerator_hour,
-    accelerators_within,
-    capital_recovery_factor,
-    load_factory,
-)
+from pricing_rules.cost.accelerator_hour import accelerator_hour
+from pricing_rules.cost.factory import Factory, accelerators_within, load_factory
 from pricing_rules.document import DocumentError, dump, validate
-
-FACTORY = b"""\
-schema: tokenworks.factory/1
-name: made up
-hardware:
-  h100_sxm:
-    rented:
-      all_in_usd_per_hour: {value: "1.17", source: a price table, source_date: "2026-07-01"}
-    power:
-      board_kw: {value: "0.7", source: data sheet, source_date: "2026-07-01"}
-  b200_sxm:
-    owned:
-      accelerator_price_usd: {value: "30000", source: offer, source_date: "2026-05-01"}
-      system_share_usd: {value: "8000", source: offer, source_date: "2026-05-01"}
-      network_storage_share_usd: {value: "4000", source: offer, source_date: "2026-05-02"}
-      life_years: {value: "5", source: policy, source_date: "2026-01-01"}
-      depreciation: {basis: straight}
-      datacentre_usd_per_kw_month: {value: "150", source: lease, source_date: "2026-01-01"}
-      electricity_usd_per_kwh: {value: "0.08", source: supplier, source_date: "2026-01-01"}
-      staff_software_usd_per_hour: {value: "0.19", source: budget, source_date: "2026-01-01"}
-      availability: {value: "0.95", source: last year, source_date: "2026-01-01"}
-    power:
-      it_kw: {value: "1.71", source: meter, source_date: "2026-06-01"}
-      pue: {value: "1.3", source: meter, source_date: "2026-06-01"}
-pools:
-  - name: main
-    use: shared
-    hardware: {h100_sxm: 64, b200_sxm: 16}
-    models: [gpt-oss-120b]
-    service_tiers: [batch, standard]
-    utilization: {value: "0.55", source: last quarter, source_date: "2026-10-01"}
-variable_usd_per_mtok:
-  egress: {value: "0.001", source: supplier, source_date: "2026-10-01"}
-  gateway: {value: "0.0025", source: budget, source_date: "2026-10-01"}
-"""
+from tests.pricing_rules.cost.made_factory import (
+    FACTORY,
+    FLAT,
+    LICENSED,
+    MADE,
+    NIGHT_AND_DAY,
+    PRICE,
+    economic_with_decline,
+    factory,
+    hourly,
+)
 
 
-def factory(old: str = "", *, new: str = "") -> Factory:
-    """The factory above with one text replaced."""
-    assert old in FACTORY.decode()
-    return load_factory(FACTORY.decode().replace(old, new).encode(), name="factory.yaml")
-
-
-def parts_of(found: Factory, hardware: str) -> dict[str, float]:
-    hour = accelerator_hour(found, hardware=hardware)
-    return {part.name: part.usd_per_hour for part in hour.parts}
-
-
-def test_a_rented_hour_is_its_all_in_price_and_nothing_more() -> None:
-    hour = accelerator_hour(factory(), hardware="h100_sxm")
-    assert [(p.name, p.usd_per_hour, p.source) for p in hour.parts] == [
-        ("all_in", 1.17, "a price table (2026-07-01)")
-    ]
-    assert hour.usd_per_hour == 1.17
-
-
-def test_an_owned_hour_is_shown_part_by_part_and_adds_up() -> None:
-    # 8,760 h x .95 = 8,322 available hours a year; straight line over 5 years:
-    #   30,000/5/8,322 = .720980; 8,000/5/8,322 = .192261; 4,000/5/8,322 = .096131
-    # 150 x 1.71 kW x 12/8,322 = .369863; 1.71 x 1.3 x .08 = .17784; .19/.95 = .2
-    expected = {
-        "accelerator": 0.720980,
-        "system": 0.192261,
-        "network_storage": 0.096131,
-        "datacentre": 0.369863,
-        "electricity": 0.177840,
-        "staff_software": 0.2,
-    }
-    assert parts_of(factory(), "b200_sxm") == pytest.approx(expected, abs=1e-6)
-    hour = accelerator_hour(factory(), hardware="b200_sxm")
-    assert hour.usd_per_hour == fsum(part.usd_per_hour for part in hour.parts)
-    assert hour.usd_per_hour == pytest.approx(1.757075, abs=1e-5)
-    assert hour.parts[4].source == "supplier (2026-01-01); meter (2026-06-01)"
-
-
-def test_capital_recovery_adds_the_interest_on_what_is_left() -> None:
-    # CRF(8 %, 5) = .08/(1 - 1.08^-5) = .250456; 30,000 x .250456/8,322 = .902872
-    interest = '{value: "0.08", source: bank, source_date: "2026-01-01"}'
+def test_a_pool_may_state_its_load() -> None:
+    load = 'load_by_hour: {values: ["1", ' + ", ".join(['"3"'] * 23) + "], source: meter, "
     found = factory(
-        "{basis: straight}", new=f"{{basis: capital_recovery, interest_per_year: {interest}}}"
+        "    utilization:", new=f"    {load}source_date: 2026-10-01}}\n    utilization:"
     )
-    assert parts_of(found, "b200_sxm")["accelerator"] == pytest.approx(0.902872, abs=1e-6)
-    hour = accelerator_hour(found, hardware="b200_sxm")
-    assert "bank (2026-01-01)" in hour.parts[0].source
-
-
-def test_capital_recovery_without_interest_is_the_straight_line() -> None:
-    assert capital_recovery_factor(0, years=4) == 0.25
-    assert capital_recovery_factor(1e-12, years=4) == pytest.approx(0.25)
-
-
-@given(r=st.floats(1e-6, 1), years=st.floats(0.5, 30))
-def test_capital_recovery_pays_back_the_price_with_interest(r: float, years: float) -> None:
-    # The present value of n yearly payments of CRF is 1: CRF (1 - (1+r)^-n)/r = 1
-    factor = capital_recovery_factor(r, years=years)
-    assert factor * (1 - (1 + r) ** -years) / r == pytest.approx(1, rel=1e-6)
-    assert factor >= 1 / years
-
-
-def test_power_keeps_its_three_denominators_apart() -> None:
-    # facility = 1.71 x 1.3 = 2.223 kW; without a PUE or IT power there is none
-    owned = accelerator_hour(factory(), hardware="b200_sxm").power
-    assert (owned.board_kw, owned.it_kw) == (None, 1.71)
-    assert owned.facility_kw == pytest.approx(2.223)
-    rented = accelerator_hour(factory(), hardware="h100_sxm").power
-    assert (rented.board_kw, rented.it_kw, rented.facility_kw) == (0.7, None, None)
+    stated = found.pool("main").load_by_hour
+    assert stated is not None
+    assert stated.source_text == "meter (2026-10-01)"
+    assert stated.by_hour_of_week[24:26] == (Decimal(1), Decimal(3))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +48,10 @@ def test_pools_and_variable_costs_are_read() -> None:
     pool = found.pool("main")
     assert pool.hardware == {"h100_sxm": 64, "b200_sxm": 16}
     assert pool.utilization.source_text == "last quarter (2026-10-01)"
-    assert found.variable_total_usd_per_mtok == Decimal("0.0035")
+    variable = found.variable_of("gpt-oss-120b")
+    assert {name: str(one.value) for name, one in variable.items()} == {
+        "egress": "0.001", "gateway": "0.0025",
+    }  # fmt: skip
     with pytest.raises(DocumentError, match='no pool "other"; write one of main'):
         found.pool("other")
     with pytest.raises(DocumentError, match='no hardware "tpu"; write one of h100_sxm, b200_sxm'):
@@ -150,15 +61,37 @@ def test_pools_and_variable_costs_are_read() -> None:
 def test_a_factory_without_variable_costs_has_none() -> None:
     start = FACTORY.decode().index("variable_usd_per_mtok")
     found = load_factory(FACTORY[:start], name="factory.yaml")
-    assert found.variable_total_usd_per_mtok == 0
+    assert found.variable_of("gpt-oss-120b") == {}
+    assert found.amortisation_of("gpt-oss-120b") is None
+
+
+@pytest.mark.parametrize(
+    "costs, amortisation, licence",
+    # 12,000,000 dollars over 40,000,000 Mtok are .30 per Mtok
+    [
+        (MADE, 0.30, None),
+        (LICENSED, None, "0.02"),
+        (f"{MADE}, {LICENSED}", 0.30, "0.02"),
+    ],
+)
+def test_a_model_is_amortised_over_its_tokens_and_licensed_by_them(
+    costs: str, amortisation: float | None, licence: str | None
+) -> None:
+    found = factory(
+        "variable_usd_per_mtok:",
+        new=f"models: {{gpt-oss-120b: {{{costs}}}}}\nvariable_usd_per_mtok:",
+    )
+    own = found.amortisation_of("gpt-oss-120b")
+    assert (own and own.usd_per_mtok) == amortisation
+    assert own is None or own.source == "budget (2026-02-01); forecast (2026-03-01)"
+    variable = found.variable_of("gpt-oss-120b")
+    assert (str(variable["licence"].value) if "licence" in variable else None) == licence
+    assert "licence" not in found.variable_of("other")
 
 
 def test_a_factory_written_out_and_read_again_is_the_same() -> None:
     again = validate(Factory, dump(factory()), name="factory.json", lines={})
     assert again == factory()
-
-
-PRICE = '{value: "1.17", source: a price table, source_date: "2026-07-01"}'
 
 
 @pytest.mark.parametrize(
@@ -168,7 +101,19 @@ PRICE = '{value: "1.17", source: a price table, source_date: "2026-07-01"}'
             "{basis: straight}",
             "{basis: economic}",
             "factory.yaml:15",
-            "economic depreciation is not",
+            "interest_per_year belongs to capital_recovery and economic, and is needed there",
+        ),
+        (
+            "{basis: straight}",
+            f"{{basis: economic, interest_per_year: {PRICE}}}",
+            "factory.yaml:15",
+            "output_price_decline_per_year belongs to economic, and is needed there",
+        ),
+        (
+            "{basis: straight}",
+            economic_with_decline("1"),
+            "factory.yaml:15",
+            'must be under 1, not "1"; write a fall of 30 % as "0.30"',
         ),
         ("{basis: straight}", "{basis: capital_recovery}", "factory.yaml:15", "interest_per_year"),
         (
@@ -178,10 +123,55 @@ PRICE = '{value: "1.17", source: a price table, source_date: "2026-07-01"}'
             "interest_per_year belongs to capital_recovery",
         ),
         (
-            "electricity_usd_per_kwh:",
-            "electricity_usd_per_kwh_by_hour:",
-            "factory.yaml:17",
-            "electricity by the hour is not computed by this version",
+            FLAT,
+            f"{FLAT}\n      {hourly(NIGHT_AND_DAY)}",
+            "factory.yaml:10",
+            "write exactly one of electricity_usd_per_kwh and electricity_usd_per_kwh_by_hour",
+        ),
+        (f"      {FLAT}\n", "", "factory.yaml:10", "write exactly one of electricity"),
+        (FLAT, hourly(["0.1"] * 23), "factory.yaml:17", "has 23 hours; write 24 (a day) or 168"),
+        (
+            "    utilization:",
+            "    load_by_hour: {values: [" + ", ".join(['"0"'] * 24) + "], source: s, "
+            "source_date: 2026-10-01}\n    utilization:",
+            "factory.yaml:29",
+            "serves nothing in any hour",
+        ),
+        (
+            "      it_kw:",
+            '      it_idle_kw: {value: "1.72", source: s, source_date: 2026-01-01}\n      it_kw:',
+            "factory.yaml:20",
+            "it_idle_kw 1.72 must be at most it_kw, which is 1.71",
+        ),
+        (
+            "board_kw",
+            "it_idle_kw",
+            "factory.yaml:7",
+            "it_idle_kw 0.7 must be at most it_kw, which is none",
+        ),
+        (
+            "variable_usd_per_mtok:",
+            f"models: {{gpt-oss-120b: {{{MADE.split(', over')[0]}}}}}\nvariable_usd_per_mtok:",
+            "factory.yaml:30",
+            "cost_usd and over_mtok belong together; write both",
+        ),
+        (
+            "variable_usd_per_mtok:",
+            "models: {gpt-oss-120b: {}}\nvariable_usd_per_mtok:",
+            "factory.yaml:30",
+            "says no cost; write cost_usd and over_mtok, or licence_usd_per_mtok",
+        ),
+        (
+            "variable_usd_per_mtok:\n  egress:",
+            f"models: {{gpt-oss-120b: {{{LICENSED}}}}}\nvariable_usd_per_mtok:\n  licence:",
+            "factory.yaml:1",
+            '"licence" stands under variable_usd_per_mtok and under models; keep one',
+        ),
+        (
+            "variable_usd_per_mtok:\n  egress:",
+            f"models: {{M: {{{LICENSED}}}}}\nvariable_usd_per_mtok:\n  egress:",
+            "factory.yaml:1",
+            'models has costs of "M", which no pool serves, so no floor would count them',
         ),
         ('value: "1.17"', "value: 1.17", "factory.yaml:6", "must be a string in quotes"),
         ('"0.55", source: last quarter,', '"0.55",', "factory.yaml:29", "missing field"),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from math import fsum
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pricing_rules.cost.accelerator_hour import AcceleratorHour, FloorKind, HourPart, PowerKw
 from pricing_rules.cost.floor import (
     Floor,
-    FloorKind,
     FloorTerms,
     ServiceTierFloor,
     floor_of,
@@ -87,10 +89,69 @@ def test_a_floor_follows_from_what_is_shown_and_its_parts_add_up(
     assert floor.usd_per_mtok >= floor.unit_cost_usd_per_mtok
 
 
-@pytest.mark.parametrize("kind", ["cash", "short_run"])
-def test_the_kinds_to_come_are_refused_by_name(kind: FloorKind) -> None:
-    with pytest.raises(DocumentError, match=f"{kind} floors are not computed by this version"):
-        floor_of(0.3, unit="output_tokens", kind=kind, terms=made_terms())
+def test_a_cash_floor_has_no_margin_and_a_short_run_floor_pays_for_its_own_seconds_alone() -> None:
+    # full: (.3/.6 + .01)/(1 - .2 - .05) = .68; cash: .51/.95 = .536842
+    # short_run: (.3 + .01)/.95 = .326316
+    terms = made_terms("0.6", variable="0.01", minimum_margin="0.2", share="0.05")
+    found = {
+        kind: floor_of(0.3, unit="output_tokens", kind=kind, terms=terms)
+        for kind in get_args(FloorKind)
+    }
+    assert {kind: str(floor.usd_per_mtok) for kind, floor in found.items()} == {
+        "full": "0.68", "cash": "0.536842105", "short_run": "0.326315789",
+    }  # fmt: skip
+    cash, short_run = found["cash"].terms, found["short_run"].terms
+    assert (str(cash.minimum_margin), str(cash.utilization)) == ("0", "0.6")
+    assert (str(short_run.minimum_margin), str(short_run.utilization)) == ("0", "1")
+    assert found["short_run"].parts[1].usd_per_mtok == 0
+
+
+hour_parts = st.floats(0, 10)
+
+
+@given(
+    hour=st.tuples(hour_parts, hour_parts, hour_parts),
+    idle_share=st.floats(0, 1),
+    us_per_token=st.floats(0, 1e4),
+    amortisation=st.floats(0, 5),
+    terms=st.builds(
+        FloorTerms,
+        utilization=st.decimals("0.01", "1", places=4),
+        variable_usd_per_mtok=st.decimals("0", "100", places=6),
+        minimum_margin=shares,
+        revenue_share=shares,
+    ),
+)
+def test_with_nothing_displaced_short_run_is_at_most_cash_and_cash_at_most_full(
+    hour: tuple[float, float, float],
+    idle_share: float,
+    us_per_token: float,
+    amortisation: float,
+    terms: FloorTerms,
+) -> None:
+    capital, electricity, staff = hour
+    whole = AcceleratorHour(
+        hardware="h",
+        parts=tuple(
+            HourPart(name=name, usd_per_hour=usd, source="made up")
+            for name, usd in zip(
+                ("accelerator", "electricity", "staff_software"), hour, strict=True
+            )
+        ),
+        power=PowerKw(board_kw=None, it_kw=None, facility_kw=None),
+        energy_over_idle=HourPart(
+            name="energy_over_idle", usd_per_hour=electricity * (1 - idle_share), source="made up"
+        ),
+    )
+
+    def floor(kind: FloorKind) -> Decimal:
+        made = amortisation if kind == "full" else 0.0
+        cost = whole.counted(kind).usd_per_hour / 3600 * us_per_token + made
+        return floor_of(cost, unit="output_tokens", kind=kind, terms=terms).usd_per_mtok
+
+    assert floor("short_run") <= floor("cash") <= floor("full")
+    assert whole.counted("cash").usd_per_hour == fsum((electricity, staff))
+    assert whole.usd_per_hour == fsum((capital, electricity, staff))
 
 
 @pytest.mark.parametrize(
@@ -185,6 +246,14 @@ def test_an_equal_floor_stands_for_itself() -> None:
     assert [standing.raised_by for standing in found] == [None, None]
 
 
+def test_equal_promises_do_not_raise_one_another() -> None:
+    # Whatever their order, .30 and .50 at 50 stand beside each other; both raise .10 at 75 to .50.
+    for first, second in ((0.30, 0.50), (0.50, 0.30)):
+        found = running_maximum(made_steps(("a", 50, first), ("b", 50, second), ("fast", 75, 0.10)))
+        assert [float(standing.usd_per_mtok) for standing in found] == [first, second, 0.50]
+        assert [standing.raised_by is None for standing in found] == [True, True, False]
+
+
 def test_floors_of_two_units_are_not_compared() -> None:
     steps = [
         ServiceTierFloor(
@@ -201,28 +270,19 @@ def test_standing_floors_rise_and_are_never_under_the_own(
     steps: list[tuple[float, float]],
 ) -> None:
     found = running_maximum(made_steps(*((f"t{i}", x, y) for i, (x, y) in enumerate(steps))))
-    standing = [one.usd_per_mtok for one in found]
-    assert standing == sorted(standing)
     for one in found:
+        slower = [
+            other.usd_per_mtok
+            for other in found
+            if (other.own.promised_tokens_per_s or 0) < (one.own.promised_tokens_per_s or 0)
+        ]
+        assert all(one.usd_per_mtok >= floor for floor in slower)
         assert one.usd_per_mtok >= one.own.floor.usd_per_mtok
         assert (one.raised_by is None) == (one.usd_per_mtok == one.own.floor.usd_per_mtok)
 
 
-@pytest.mark.parametrize(
-    "rate, cost, published",
-    # G1: (1.35 - .226)/1.35 = .8326; G2: (5.40 - 2.955)/5.40 = .4528
-    [
-        pytest.param("1.35", "0.226", 0.83, id="G1"),
-        pytest.param("5.40", "2.955", 0.45, id="G2"),
-    ],
-)
-def test_published_margins_are_reproduced(rate: str, cost: str, published: float) -> None:
-    found = margin(Decimal(rate), unit_cost_usd_per_mtok=Decimal(cost))
-    assert float(found) == pytest.approx(published, abs=0.005)
-
-
-def test_a_markup_is_on_the_cost_and_not_a_margin() -> None:
-    # D3: 562,027/87,072 - 1 = 5.4547, published as 545 %; its margin is 84.5 %
-    rate, cost = Decimal(562_027), Decimal(87_072)
-    assert float(markup(rate, unit_cost_usd_per_mtok=cost)) == pytest.approx(5.45, abs=0.006)
-    assert float(margin(rate, unit_cost_usd_per_mtok=cost)) == pytest.approx(0.845, abs=0.0005)
+def test_a_margin_is_on_the_rate_and_a_markup_on_the_cost() -> None:
+    # 1.00 over .80: a margin of .20 and a markup of .25
+    rate, cost = Decimal("1.00"), Decimal("0.80")
+    assert margin(rate, unit_cost_usd_per_mtok=cost) == Fraction(1, 5)
+    assert markup(rate, unit_cost_usd_per_mtok=cost) == Fraction(1, 4)

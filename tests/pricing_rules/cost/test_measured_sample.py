@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pricing_rules.cost.measurement import Interpolation, Sweep, linear, steffen, sweeps_of
-from pricing_rules.cost.readers.aiconfigurator import Measurements, read_silicon_sample
+from pricing_rules.cost.interpolation import Interpolation, linear, steffen
+from pricing_rules.cost.measurement import DisaggregatedSetup, Sweep, sweeps_of
+from pricing_rules.cost.readers.aiconfigurator import read_silicon_sample
+from pricing_rules.cost.readers.measurements import Measurements
 from pricing_rules.cost.shape_fit import (
     FitRefusal,
     MeanShape,
@@ -110,13 +112,14 @@ def test_every_row_is_in_a_point_or_refused() -> None:
     rows = [row for point in found.points for row in point.source.rows]
     rows += [refused.row for refused in found.refused]
     assert sorted(rows) == list(range(2, 5223))
-    assert len(found.points) == 2454
+    assert len(found.points) == 2454 + 267
+    # 274 of the 1,602 disaggregated rows say their workers, and 7 of those lack the concurrency.
     assert found.refused_counts() == {
-        "disaggregated": 1602,
+        "accelerator count unknown": 1328,
         "suspect accelerators": 415,
         "precision missing": 366,
+        "concurrency missing": 12 + 7,
         "suspect concurrency": 12,
-        "concurrency missing": 12,
     }
 
 
@@ -203,3 +206,73 @@ def test_reasoning_traffic_lies_outside_the_measured_shapes() -> None:
     request = MeanShape(fresh_input_tokens=500, cache_read_tokens=0, output_tokens=4000)
     verdict = place_in_hull(request, shapes=found.shapes)
     assert (verdict.inside, verdict.nearest.text) == (False, "1024/8192")
+
+
+def disaggregated() -> tuple[Sweep, ...]:
+    return tuple(s for s in sweeps() if isinstance(s.setup, DisaggregatedSetup))
+
+
+def test_each_disaggregated_row_that_says_its_workers_is_one_point() -> None:
+    points = [p for p in measurements().points if isinstance(p.setup, DisaggregatedSetup)]
+    assert len(points) == sum(len(point.source.rows) for point in points) == 267
+    assert len({point.setup for point in points}) == 111
+    assert {point.flags for point in points} == {("derived",)}
+
+
+@pytest.mark.parametrize("promise, able", [(None, 82), (30, 71), (50, 57), (75, 35), (100, 25)])
+def test_so_many_disaggregated_set_ups_keep_a_promise_without_a_fit(
+    promise: float | None, able: int
+) -> None:
+    outcomes = fit_setups(disaggregated(), promised_tokens_per_s=promise, cached_share=0.1)
+    fits = [outcome for outcome in outcomes if isinstance(outcome, ShapeFit)]
+    assert (len(outcomes), len(fits)) == (111, able)
+    for fit in fits:
+        assert fit.used == "roles"
+        assert min(shape.residual_cover for shape in fit.shapes) >= -1e-12
+        if len(fit.shapes) == 1:
+            assert fit.overcharge_worst == pytest.approx(0, abs=1e-9)
+
+
+def test_a_real_disaggregated_point_is_as_its_row_says() -> None:
+    # A GB200 row: 4 + 32 accelerators, concurrency 4, TTFT 195.513 ms, TPOT 5.31683 ms. 921.6
+    # tokens take .195513 + 920.6 x .00531683 = 5.09019 s; 4 at a time are .785825 requests/s, of
+    # 921.6 tokens each: 724.216 tokens/s, 22.632 per decode accelerator and, of input, 181.054 per
+    # prefill one
+    (point,) = (
+        p
+        for p in measurements().points
+        if p.setup.model == "Kimi-K2.5"
+        and (p.concurrency, p.shape.text) == (4, "1024/1024")
+        and abs(p.ttft_ms - 195.51323120103916) < 1e-9
+    )
+    setup = point.setup
+    assert isinstance(setup, DisaggregatedSetup)
+    assert (setup.prefill.accelerators, setup.decode.accelerators) == (4, 32)
+    whole = point.output_tokens_per_s_per_accelerator * setup.accelerators
+    assert whole == pytest.approx(724.216, abs=0.01)
+    assert whole / setup.decode.accelerators == pytest.approx(22.632, abs=1e-3)
+    fed = point.input_tokens_per_s_per_accelerator * setup.accelerators
+    assert fed / setup.prefill.accelerators == pytest.approx(181.054, abs=5e-3)
+
+
+def test_a_disaggregated_set_up_is_chosen_where_nothing_else_is_measured() -> None:
+    # GB300 has no aggregated rows of DeepSeek-V3 in fp8. One set-up has three shapes there, and at
+    # one of them its prefill pool idles: its cover would take 565 s of a request. 40 + 32
+    # accelerators are measured at the reference shape and take 1.63 s.
+    outcomes = fit_setups(
+        [
+            s
+            for s in sweeps()
+            if (s.setup.model, s.setup.hardware, s.setup.precision)
+            == ("DeepSeek-V3", "gb300", "fp8")
+        ],
+        promised_tokens_per_s=50,
+        cached_share=0.1,
+    )
+    choice = choose_setup(outcomes, reference_shape=REFERENCE)
+    assert choice.chosen is not None
+    assert choice.chosen.setup.text.startswith("DeepSeek-V3 fp8 on 40+32 gb300, sglang")
+    assert [shape.reading.shape.text for shape in choice.chosen.shapes] == ["8192/1024"]
+    assert choice.chosen.accelerator_s(REFERENCE) == pytest.approx(1.63, abs=0.01)
+    (broad,) = (fit for fit in choice.passed_over if len(fit.shapes) == 3)
+    assert broad.accelerator_s(REFERENCE) == pytest.approx(565, abs=1)

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import nextafter
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pricing_rules.cost.interpolation import steffen
 from pricing_rules.cost.measurement import (
+    Parallelism,
+    Role,
     Shape,
     Sweep,
     SweepReading,
     UnreachableShape,
-    linear,
-    steffen,
-    steffen_slopes,
     sweeps_of,
 )
-from tests.pricing_rules.cost.made_points import SHAPE, made_point, made_setup, made_sweep
+from tests.pricing_rules.cost.made_points import (
+    SHAPE,
+    made_disaggregated,
+    made_point,
+    made_setup,
+    made_sweep,
+)
 
 KNOTS = ((20.0, 1000.0), (50.0, 400.0), (100.0, 100.0))
 
@@ -28,30 +35,6 @@ def read(sweep: Sweep, promise: float | None) -> SweepReading:
     reading = sweep.read(promise, ttft_cap_ms=None, interpolate=steffen)
     assert isinstance(reading, SweepReading)
     return reading
-
-
-def test_steffen_gives_the_published_slopes_and_values() -> None:
-    # secants -600/30 = -20 and -300/50 = -6; p = (-20 x 50 + -6 x 30)/80 = -14.75;
-    # m1 = -2 x min(20, 6, 7.375) = -12; m0 = (3 x -20 + 12)/2 = -24; m2 = (3 x -6 + 12)/2 = -3
-    x, y = [20.0, 50.0, 100.0], [1000.0, 400.0, 100.0]
-    assert steffen_slopes(x, y=y) == pytest.approx((-24, -12, -3), abs=1e-9)
-    assert steffen(35, x=x, y=y) == pytest.approx(655.0, abs=1e-9)
-    assert steffen(75, x=x, y=y) == pytest.approx(193.75, abs=1e-9)
-
-
-def test_steffen_is_flat_where_the_secants_change_sign_or_vanish() -> None:
-    assert steffen_slopes([0, 1, 2], y=[0, 1, 0])[1] == 0
-    assert steffen_slopes([0, 1, 2], y=[0, 0, 1])[1] == 0
-
-
-def test_steffen_over_two_knots_is_their_straight_line() -> None:
-    # (100 + 50)/2 half way
-    assert steffen(15, x=[10, 20], y=[100, 50]) == pytest.approx(75)
-
-
-def test_linear_is_the_straight_line_between_neighbours() -> None:
-    # from 400 at 50 to 100 at 100: half way 250
-    assert linear(75, x=[20, 50, 100], y=[1000, 400, 100]) == pytest.approx(250)
 
 
 @given(
@@ -160,10 +143,43 @@ def test_sweeps_are_by_set_up_and_shape() -> None:
     assert found == [(1, SHAPE, 2), (1, other_shape, 1), (2, SHAPE, 1)]
 
 
-def test_points_of_two_statistics_are_not_one_sweep() -> None:
-    mean = made_point(50, output=900)
+@pytest.mark.parametrize("other", [{"statistic": "p95"}, {"length_factor": 0.9}])
+def test_points_of_two_statistics_or_length_factors_are_two_sweeps(other: Any) -> None:
+    point = made_point(50, output=900)
+    twin = replace(point, **other)
+    found = sweeps_of([point, twin])
+    assert {sweep.points for sweep in found} == {(point,), (twin,)}
+    assert {(s.statistic, s.length_factor) for s in found} == {
+        (p.statistic, p.length_factor) for p in (point, twin)
+    }
     with pytest.raises(ValueError, match="not one sweep"):
-        sweeps_of([mean, replace(mean, statistic="p95", concurrency=2)])
+        Sweep(setup=point.setup, shape=SHAPE, points=(point, replace(twin, concurrency=2)))
+
+
+def test_a_sweep_may_be_of_a_disaggregated_set_up() -> None:
+    setup = made_disaggregated(prefill=1, decode=3)
+    found = sweeps_of(
+        [
+            made_point(50, output=900, setup=setup, concurrency=2),
+            made_point(60, output=700, setup=setup, concurrency=1),
+            made_point(60, output=700, setup=made_setup()),
+        ]
+    )
+    assert {(s.setup.accelerators, len(s.points)) for s in found} == {(4, 2), (1, 1)}
+
+
+def test_a_role_has_the_accelerators_of_its_workers() -> None:
+    # 3 workers of tp 4 x pp 2 x dp 2 = 16 are 48
+    parallelism = Parallelism(tp=4, pp=2, dp=2, moe_tp=1, moe_ep=8)
+    assert Role(workers=3, parallelism=parallelism).accelerators == 48
+
+
+@pytest.mark.parametrize("power_w, kind", [(700.0, None), (None, "board")])
+def test_watts_and_what_they_are_of_go_together(power_w: float | None, kind: Any) -> None:
+    point = made_point(50, output=900)
+    assert replace(point, power_w_per_accelerator=700.0, power_kind="it").power_kind == "it"
+    with pytest.raises(ValueError, match="go together"):
+        replace(point, power_w_per_accelerator=power_w, power_kind=kind)
 
 
 def test_a_sweep_is_of_its_set_up_and_by_rising_concurrency() -> None:
@@ -181,3 +197,11 @@ def test_names_of_set_ups_and_shapes_read_well() -> None:
     assert made_setup(tp=4).text == (
         "m fp8 on 4 h100_sxm, vllm (no version), tp4 pp1 dp1 moe_tp1 moe_ep1"
     )
+    assert replace(made_setup(), speculative="mtp").text.endswith("moe_ep1, speculative mtp")
+    pools = made_disaggregated(prefill=1, decode=3)
+    assert pools.text == (
+        "m fp8 on 1+3 h100_sxm, vllm (no version), "
+        "prefill 1 worker of tp1 pp1 dp1 moe_tp1 moe_ep1, "
+        "decode 3 workers of tp1 pp1 dp1 moe_tp1 moe_ep1"
+    )
+    assert replace(pools, speculative="mtp").text.endswith(", speculative mtp")

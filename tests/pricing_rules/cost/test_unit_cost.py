@@ -1,4 +1,4 @@
-"""Unit costs per hardware and per pool, and the published figures that they must reproduce."""
+"""Unit costs per hardware and per pool."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pricing_rules.cost.factory import Amortisation
 from pricing_rules.cost.shape_fit import FitRefusal, MeanShape
 from pricing_rules.cost.unit_cost import (
     PoolUnitCost,
     UnreachablePool,
     pool_unit_cost,
-    pool_usd_per_hour,
     unit_costs,
-    usd_per_mtok,
 )
 from tests.pricing_rules.cost.made_points import (
     made_fit,
@@ -26,45 +25,6 @@ from tests.pricing_rules.cost.made_points import (
 )
 
 REFERENCE = MeanShape(fresh_input_tokens=1000, cache_read_tokens=0, output_tokens=1000)
-
-
-@pytest.mark.parametrize(
-    "usd_per_hour, tokens_per_s, published, tolerance",
-    [
-        # A1: 1.41/(90 x .0036) = 4.352, published 4.20: 3.6 % off, 4 % allowed
-        pytest.param(1.41, 90, 4.20, 4.20 * 0.04, id="A1"),
-        # A2: 2.65/(6000 x .0036) = .1227
-        pytest.param(2.65, 6000, 0.12, 0.005, id="A2"),
-        # B: GLM-5 8k/1k on H200 at 1.41, dollars per Mtok of total tokens
-        pytest.param(1.41, 347.9, 1.13, 0.01, id="B-H200-1"),
-        pytest.param(1.41, 489.7, 0.80, 0.01, id="B-H200-2"),
-        pytest.param(1.41, 675.9, 0.58, 0.01, id="B-H200-3"),
-        pytest.param(1.41, 851.9, 0.46, 0.01, id="B-H200-4"),
-        pytest.param(1.41, 847.2, 0.46, 0.01, id="B-H200-5"),
-        # B: GLM-5 8k/1k FP8 on B200 at 1.95
-        pytest.param(1.95, 417.0, 1.30, 0.01, id="B-B200-1"),
-        pytest.param(1.95, 650.1, 0.83, 0.01, id="B-B200-2"),
-        pytest.param(1.95, 952.7, 0.57, 0.01, id="B-B200-3"),
-        pytest.param(1.95, 1296.8, 0.42, 0.01, id="B-B200-4"),
-        pytest.param(1.95, 1619.3, 0.33, 0.01, id="B-B200-5"),
-        pytest.param(1.95, 1929.5, 0.28, 0.01, id="B-B200-6"),
-        pytest.param(1.95, 1947.3, 0.28, 0.01, id="B-B200-7"),
-        # E: 16/h for a node of 8 and 22,300 output tokens/s: 16/80.28 = .1993
-        pytest.param(16, 22_300, 0.20, 0.005, id="E"),
-    ],
-)
-def test_published_costs_per_million_tokens_are_reproduced(
-    usd_per_hour: float, tokens_per_s: float, published: float, tolerance: float
-) -> None:
-    found = usd_per_mtok(usd_per_hour, tokens_per_s=tokens_per_s)
-    assert found == pytest.approx(published, abs=tolerance)
-
-
-def test_a_day_of_a_pool_costs_what_was_published() -> None:
-    # D1: 226.75 nodes x 8 = 1,814 accelerators x $2 x 24 h = $87,072
-    pool = made_pool({"h800": 1814})
-    hours = {"h800": made_hour(2.0, hardware="h800")}
-    assert pool_usd_per_hour(pool, hours=hours) * 24 == 87_072
 
 
 def test_microseconds_per_token_at_the_hour_give_the_cost_of_a_million() -> None:
@@ -111,6 +71,24 @@ def made_pool_cost(
     )
     assert isinstance(cost, PoolUnitCost)
     return cost
+
+
+def test_a_pool_owes_the_making_of_its_model_on_every_token() -> None:
+    # 1.0 s per 1,000 + 1,000 tokens at $1.00: output 900/3600 = .25 and input 100/3600; + .30 each.
+    # A request of 2,000 tokens costs 1/3600 + 2,000 x .30/1e6 = .000277778 + .0006
+    fit = made_fit([(1000, 1000, 1.0), (8000, 1000, 1.7)])
+    cost = pool_unit_cost(
+        made_pool({"h100_sxm": 1}),
+        hours={"h100_sxm": made_hour(1.0)},
+        fits={"h100_sxm": fit},
+        reference_shape=REFERENCE,
+        amortisation=Amortisation(usd_per_mtok=0.30, source="budget"),
+    )
+    assert isinstance(cost, PoolUnitCost)
+    parts = {part.name: part.usd_per_mtok for part in cost.unit("output_tokens").parts}
+    assert parts == pytest.approx({"h100_sxm": 0.25, "model_amortisation": 0.30})
+    assert cost.unit("input_tokens").usd_per_mtok == pytest.approx(100 / 3600 + 0.30)
+    assert cost.request_usd({"h100_sxm": 1.0}, tokens=2000) == pytest.approx(1 / 3600 + 0.0006)
 
 
 times = st.tuples(st.floats(0.001, 10), st.floats(0.001, 10))

@@ -104,6 +104,7 @@ def total(
             size_class_tokens=grid.size_class_tokens(size_tokens),
             outcome=outcome,
             dimensions=grid.kept(dimensions or {}),
+            windows=grid.windows_at(parse_moment(at)),
         ),
         events=events,
         leaves=dict(leaves),

@@ -6,16 +6,12 @@ Invariant: every refusal shows its whole sentence, so that a change of one is se
 from __future__ import annotations
 
 import copy
-import json
-from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pricing_rules.document import DocumentError, content_digest, dump
-from pricing_rules.prices.price_book import When, load_price_book
+from pricing_rules.prices.price_book import load_price_book
 from tests.pricing_rules.prices.made_books import (
     Json,
     book_json,
@@ -82,10 +78,7 @@ def with_rate(rate: Json) -> Json:
             {"unit": "input_tokens", "ladder": {**LADDER, "bands": [{}, {}]}},
             ".ladder: bands[0] is open but not the last; give it an up_to",
         ),
-        (
-            {**RATE, "when": {"window": {}}},
-            ".when.window.zone: missing field; add it (and 2 more)",
-        ),
+        ({**RATE, "when": {"window": {}}}, ".when.window: must be a string in quotes, not {}"),
     ],
 )
 def test_a_rate_that_cannot_be_meant_is_refused_with_its_path(rate: Json, sentence: str) -> None:
@@ -94,7 +87,10 @@ def test_a_rate_that_cannot_be_meant_is_refused_with_its_path(rate: Json, senten
 
 FLAT_FIVE = {"id": "flat", "kind": "graduated", "bands": [{"rate": "1", "flat": "5"}]}
 FLAT_SEVEN = {**FLAT_FIVE, "bands": [{"rate": "1", "flat": "7"}]}
-WINDOW = {"zone": "UTC", "start_time": "01:00", "end_time": "04:00"}
+EU = {"id": "eu", "factor": "1.1", "when": {"region": "eu"}}
+FREE = {"id": "free", "units": ["input_tokens"], "quantity": 1}
+BIG = {"id": "big", "kind": "standard", "bands": [{"rate": "100000000"}]}
+NIGHT = {"times": [{"start_time": "22:00", "end_time": "06:00"}]}
 
 
 @pytest.mark.parametrize(
@@ -184,17 +180,86 @@ WINDOW = {"zone": "UTC", "start_time": "01:00", "end_time": "04:00"}
             "one of them another id",
         ),
         (
-            {"allowances": [{"id": "a", "units": ["web_searches"], "quantity": 5000}]},
-            "allowances[0]: shared allowances are not rated by this version; write plain rates",
+            {"rate_cards": [card_json([{**RATE, "when": {"window": "night"}}])]},
+            'the window "night" is not declared under windows',
         ),
         (
-            {"multipliers": [{"factor": "1.1", "when": {"region": "us"}}]},
-            "multipliers[0]: multipliers are not rated by this version; write plain rates",
+            {"multipliers": [{"id": "n", "factor": "2", "when": {"window": "night"}}]},
+            'the window "night" is not declared under windows',
         ),
         (
-            {"rate_cards": [card_json([{**RATE, "when": {"window": WINDOW}}])]},
-            "rate_cards[0].rates[0].when.window: recurring windows are not rated by this version; "
-            "write plain rates",
+            {"multipliers": [{"id": "n", "factor": "2", "when": {"dimensions": {"a": "b"}}}]},
+            'the dimension "a" is not declared under dimensions',
+        ),
+        ({"windows": {"w": {"times": []}}}, "windows.w.times: tuple should have at least 1 item"),
+        ({"dimensions": {"window": ["a"]}}, '"window" is no dimension of its own; rename it'),
+        (
+            {"multipliers": [EU, {**EU, "factor": "2"}]},
+            "the multiplier eu stands twice; keep one",
+        ),
+        (
+            {"multipliers": [{**EU, "factor": "0"}]},
+            'multipliers[0]: a factor of 0 makes rates free; write rates of "0" instead',
+        ),
+        ({"multipliers": [{**EU, "factor": 1.1}]}, "multipliers[0].factor: must be a string in q"),
+        ({"multipliers": [{**EU, "units": ["tokens"]}]}, 'multipliers[0].units[0]: "tokens" is no'),
+        (
+            # 1 decimal of the rate and 24 of the factor are 25.
+            {
+                "multipliers": [{**EU, "factor": "1." + "1" * 24}],
+                **with_rate({**RATE, "rate": "0.5"}),
+            },
+            "a rate of input_tokens times its multipliers has more digits than a rate may have (15 "
+            "before and 24 after the point); round them",
+        ),
+        (
+            # 10^8 x 10^7 has 16 digits.
+            {
+                "multipliers": [{**EU, "factor": "10000000"}],
+                **with_rate({"unit": "input_tokens", "ladder": BIG}),
+            },
+            "a rate of input_tokens times its multipliers has more digits than a rate may have",
+        ),
+        (
+            # 11 factors under a region of 190 characters each
+            {
+                "multipliers": [
+                    {"id": str(i), "factor": "2", "when": {"region": "r" * 190}} for i in range(11)
+                ]
+            },
+            "the conditions of a rate of input_tokens and its multipliers have more than 2000 "
+            "characters together, which no charge can show; shorten their names",
+        ),
+        (
+            {"allowances": [{**FREE, "units": ["output_tokens"]}]},
+            "the allowance free covers no rate of the book; check its names",
+        ),
+        (
+            {"allowances": [{**FREE, "models": ["n"]}]},
+            "the allowance free covers no rate of the book; check its names",
+        ),
+        (
+            {"allowances": [FREE, {**FREE, "quantity": 2}]},
+            "the allowance free stands twice; keep one",
+        ),
+        (
+            {"allowances": [{**FREE, "units": []}]},
+            "allowances[0].units: tuple should have at least 1 item",
+        ),
+        (
+            {"allowances": [{**FREE, "units": ["input_tokens", "audio_seconds"]}]},
+            "allowances[0]: input_tokens, audio_seconds are counted at different scales; give each "
+            "its own allowance",
+        ),
+        (
+            {"allowances": [{**FREE, "zone": "Asia/Tokyo"}]},
+            "allowances[0]: a billing period starts in the zone of the account's agreement; leave "
+            "out the zone",
+        ),
+        ({"allowances": [{**FREE, "quantity": 0}]}, "allowances[0].quantity: input should be gr"),
+        (
+            {"allowances": [{**FREE, "reset": "day", "zone": "Tokyo"}]},
+            'allowances[0].zone: "Tokyo" is not an IANA time zone such as Europe/Berlin',
         ),
         (
             {
@@ -226,80 +291,41 @@ def test_ladders_of_one_id_may_differ_in_their_rates() -> None:
     assert len(book.rate_cards[0].rates) == 2
 
 
-# One rate of input_tokens under each set of conditions, the most specific last.
-BY_RISING_SPECIFICITY: list[Json] = [
-    {},
-    {"request_tokens_over": 100},
-    {"request_tokens_at_least": 200},
-    {"region": "eu"},
-    {"dimensions": {"project": "x"}},
-    {"dimensions": {"effort": "high"}},
-    {"region": "eu", "request_tokens_over": 100},
-    {"dimensions": {"project": "x"}, "request_tokens_over": 100},
-    {"dimensions": {"project": "x"}, "region": "eu"},
-    {"dimensions": {"effort": "high"}, "region": "eu"},
-    {"dimensions": {"effort": "high", "project": "x"}},
-    {"dimensions": {"effort": "high"}, "region": "eu", "request_tokens_over": 100},
-    {"dimensions": {"effort": "high", "project": "x"}, "region": "eu"},
-    {"dimensions": {"effort": "high", "project": "x"}, "region": "eu", "request_tokens_over": 1},
-]
+def test_two_rates_under_windows_of_different_names_stand_and_of_one_name_do_not() -> None:
+    night, week = ({**RATE, "when": {"window": name}} for name in ("night", "week"))
+    windows = {"windows": {"night": NIGHT, "week": NIGHT}}
+    book = read_book({**book_json([card_json([night, week])]), **windows})
+    assert len(book.rate_cards[0].rates) == 2
+    assert refused({**book_json([card_json([night, night])]), **windows}) == (
+        "book.json rate_cards[0]: two rates of input_tokens when window=night on one card; keep one"
+    )
 
 
-@given(order=st.permutations(range(len(BY_RISING_SPECIFICITY))), last=st.integers(0, 13))
-def test_the_most_specific_rate_wins_in_whatever_order_they_are_written(
-    order: list[int], last: int
-) -> None:
-    rates: list[Json] = [
-        {**RATE, "rate": str(i), "when": BY_RISING_SPECIFICITY[i]} for i in order if i <= last
+def test_the_used_windows_of_a_book_are_those_that_rates_and_multipliers_name() -> None:
+    rates = [RATE, {**RATE, "when": {"window": "night"}}]
+    value = {
+        **book_json([card_json(rates)]),
+        "windows": {"night": NIGHT, "week": NIGHT, "idle": NIGHT},
+        "multipliers": [{"id": "w", "factor": "2", "when": {"window": "week"}}],
+    }
+    used = read_book(value).used_windows
+    assert [one.name for one in used] == ["night", "week"]
+    assert one_card_book([RATE]).used_windows == ()
+
+
+def test_the_calendar_cuts_of_a_book_are_the_resets_of_its_allowances() -> None:
+    resets: list[Json] = [
+        {"reset": "month", "zone": "Asia/Tokyo", "models": ["n"]},
+        {"reset": "day", "models": ["m"]},
+        {"reset": "day", "models": ["m"]},
+        {"models": ["m"]},
     ]
-    book = read_book({**book_json([card_json(rates)]), "dimensions": DIMENSIONS})
-    chosen = book.rate_cards[0].rates_for(
-        region="eu", size_tokens=500, dimensions={"effort": "high", "project": "x"}
-    )
-    assert chosen["input_tokens"].rate == Decimal(last)
-
-
-@pytest.mark.parametrize(
-    "when, size_tokens, holds",
-    [
-        ({"request_tokens_over": 200}, 199, False),
-        ({"request_tokens_over": 200}, 200, False),
-        ({"request_tokens_over": 200}, 201, True),
-        ({"request_tokens_at_least": 200}, 199, False),
-        ({"request_tokens_at_least": 200}, 200, True),
-        ({"request_tokens_at_least": 200}, 201, True),
-        ({"request_tokens_at_least": 0}, 0, True),
-        ({"request_tokens_over": 0}, 0, False),
-    ],
-)
-def test_a_context_step_below_at_and_above(when: Json, size_tokens: int, holds: bool) -> None:
-    found = When.model_validate_json(json.dumps(when))
-    assert found.holds(region="", size_tokens=size_tokens, dimensions={}) is holds
-
-
-@pytest.mark.parametrize(
-    "region, dimensions, holds",
-    [
-        ("eu", {"effort": "high"}, True),
-        ("eu", {"effort": "high", "project": "x"}, True),
-        ("us", {"effort": "high"}, False),
-        ("", {"effort": "high"}, False),
-        ("eu", {"effort": "low"}, False),
-        ("eu", {}, False),
-    ],
-)
-def test_all_named_conditions_must_hold(region: str, dimensions: Json, holds: bool) -> None:
-    found = When(region="eu", dimensions={"effort": "high"})
-    assert found.holds(region=region, size_tokens=0, dimensions=dimensions) is holds
-
-
-def test_conditions_read_as_people_read_them() -> None:
-    assert When().text() == ""
-    assert (
-        When(region="eu", request_tokens_over=200, dimensions={"effort": "high"}).text()
-        == "effort=high and region=eu and request_tokens>200"
-    )
-    assert When(request_tokens_at_least=200).text() == "request_tokens>=200"
+    value = {
+        **book_json([card_json([RATE]), card_json([RATE], model="n")]),
+        "allowances": [{**FREE, "id": str(i), **reset} for i, reset in enumerate(resets)],
+    }
+    cuts = read_book(value).calendar_cuts
+    assert [(cut.every, cut.zone) for cut in cuts] == [("day", "UTC"), ("month", "Asia/Tokyo")]
 
 
 def test_a_card_is_found_by_model_and_service_tier_and_nothing_else() -> None:
@@ -322,6 +348,12 @@ def test_the_thresholds_of_a_book_are_its_context_steps() -> None:
         ]
     )
     assert book.thresholds_tokens == (201, 500)
+
+
+def test_the_thresholds_of_multipliers_are_thresholds_of_the_book() -> None:
+    multiplier = {"id": "long", "factor": "2", "when": {"request_tokens_over": 300}}
+    book = read_book({**with_rate(RATE), "multipliers": [multiplier]})
+    assert book.thresholds_tokens == (301,)
 
 
 def test_a_book_gets_the_digest_of_its_content() -> None:

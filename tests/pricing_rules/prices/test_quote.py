@@ -11,27 +11,18 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pricing_rules.document import dump
-from pricing_rules.money import exact_text
 from pricing_rules.period import parse_moment
-from pricing_rules.prices import quote
+from pricing_rules.prices import compiled_card
 from pricing_rules.prices.price_book import PriceBook
 from pricing_rules.prices.quote import CompiledCard, QuoteError, QuoteRequest, compile_book
-from pricing_rules.prices.rating import grid_for, rate_totals
-from pricing_rules.usage.leaves import NegativeLeafError, split_leaves
-from pricing_rules.usage.units import UNITS, strict_descendants
 from tests.pricing_rules.prices.made_books import (
     Json,
     book_json,
     card_json,
     in_force,
-    ladders,
     one_card_book,
     read_book,
-    total,
 )
 
 RATES: list[Json] = [
@@ -185,7 +176,7 @@ def test_requests_of_one_size_class_share_a_card() -> None:
 
 
 def test_plans_of_unit_names_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quote, "_MAX_PLANS", 2)
+    monkeypatch.setattr(compiled_card, "_MAX_PLANS", 2)
     card = card_of(one_card_book(RATES))
     for name in ("input_tokens", "output_tokens", "cache_read_tokens", "input_tokens"):
         assert card.amount({name: 0}) == 0
@@ -220,112 +211,6 @@ def test_the_size_of_a_request_is_its_input_unless_it_says_so() -> None:
     assert request({"input_tokens": 7}).size_tokens == 7
     assert request({"input_tokens": 7}, request_tokens=0).size_tokens == 0
     assert request({"output_tokens": 7}).size_tokens == 0
-
-
-NAMES = [
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "input_audio_tokens",
-    "cache_audio_read_tokens",
-    "output_reasoning_tokens",
-    "web_searches",
-    "audio_seconds",
-    "output_audio_seconds",
-]
-ROOTS = ["input_tokens", "output_tokens", "web_searches", "audio_seconds"]
-WHENS: list[Json] = [
-    {},
-    {},
-    {},
-    {"region": "eu"},
-    {"request_tokens_over": 40},
-    {"request_tokens_at_least": 70},
-    {"dimensions": {"effort": "high"}},
-    {"dimensions": {"effort": "high"}, "region": "eu"},
-    {"request_tokens_over": 40, "region": "eu"},
-]
-
-
-@st.composite
-def books(draw: st.DrawFn) -> PriceBook:
-    """One card with rates and ladders of any kind, of which two units may share one."""
-    whole = [dump(draw(ladders(id=name))) for name in ("a", "b")]
-    audio = [dump(draw(ladders(id="c", scale=1000)))]
-    rates: list[Json] = []
-    roots = draw(st.sampled_from([ROOTS, ROOTS, ROOTS[:2], []]))
-    others = draw(st.lists(st.sampled_from([*NAMES, "requests"]), min_size=1, max_size=5))
-    for unit in [*roots, *others]:
-        rate: Json = {"unit": unit, "per": draw(st.sampled_from([1, 3, 1000, 10**6]))}
-        rate["when"] = {} if unit in roots and not rates else draw(st.sampled_from(WHENS))
-        if any(other["unit"] == unit and other["when"] == rate["when"] for other in rates):
-            continue
-        if draw(st.integers(0, 2)):
-            rate["rate"] = draw(st.sampled_from(["0", "0.3", "2", "12.5", "0.000001"]))
-        else:
-            rate["ladder"] = draw(st.sampled_from(whole if UNITS[unit].scale == 1 else audio))
-        rates.append(rate)
-    value = {**book_json([card_json(rates)]), "dimensions": {"effort": ["high", "low"]}}
-    return read_book(value)
-
-
-@st.composite
-def consistent_counts(draw: st.DrawFn) -> dict[str, int]:
-    """Inclusive counts that come from leaves, so that no unit is less than its parts."""
-    leaves = draw(st.dictionaries(st.sampled_from(NAMES), st.integers(0, 60), max_size=6))
-    return {
-        name: count + sum(leaves.get(inner, 0) for inner in strict_descendants(name))
-        for name, count in leaves.items()
-    }
-
-
-@given(
-    book=books(),
-    units=consistent_counts()
-    | consistent_counts()
-    | st.dictionaries(st.sampled_from(NAMES), st.integers(0, 120), max_size=7),
-    region=st.sampled_from(["", "eu", "us"]),
-    dimensions=st.sampled_from([{}, {"effort": "high"}, {"effort": "low", "other": "x"}]),
-    size_tokens=st.sampled_from([0, 40, 41, 69, 70, 500]),
-)
-def test_a_quote_equals_the_exact_path(
-    book: PriceBook,
-    units: dict[str, int],
-    region: str,
-    dimensions: dict[str, str],
-    size_tokens: int,
-) -> None:
-    asked: dict[str, Any] = {
-        "region": region,
-        "dimensions": dimensions,
-        "size_tokens": size_tokens,
-    }
-    card = compile_book(book).card(model="m", service_tier="standard", **asked)
-    amount, reasons = exact_path(book, units, asked)
-    if amount is None:
-        with pytest.raises(QuoteError) as refused:
-            card.amount(units)
-        assert str(refused.value) in reasons
-    else:
-        assert card.amount(units) == amount
-        assert card.amount_text(units) == exact_text(amount)
-
-
-def exact_path(
-    book: PriceBook, units: dict[str, int], asked: Any
-) -> tuple[Fraction | None, set[str]]:
-    """The rating of one completed event, or None and the reasons why there is no amount."""
-    grid = grid_for(in_force(book), period=None)
-    try:
-        leaves = split_leaves(units)
-    except NegativeLeafError as error:
-        return None, {str(error)}
-    rating = rate_totals([total(leaves, grid=grid, **asked)], books=in_force(book), grid=grid)
-    if rating.unpriced:
-        return None, {unpriced.reason for unpriced in rating.unpriced}
-    return rating.total_exact, set()
 
 
 def test_a_quote_at_the_switch_is_that_of_the_book_then_in_force() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,8 @@ def test_a_price_change_in_a_segment_without_usage_makes_nothing_stale() -> None
 
 @pytest.mark.parametrize("lacking", ["thresholds_tokens", "dimensions"])
 def test_totals_that_lack_a_threshold_or_a_dimension_are_refused(lacking: str) -> None:
-    grid = replace(grid_for(in_force(CONDITIONAL), period=None), **{lacking: ()})
+    without: dict[str, Any] = {lacking: ()}
+    grid = replace(grid_for(in_force(CONDITIONAL), period=None), **without)
     with pytest.raises(DocumentError) as refused:
         rate_totals([], books=in_force(CONDITIONAL), grid=grid)
     assert str(refused.value) == STALE

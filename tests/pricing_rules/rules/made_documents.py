@@ -13,12 +13,14 @@ from typing import Any
 
 from pricing_rules.cost.factory import Factory, load_factory
 from pricing_rules.cost.measurement import OperatingPoint, Shape
-from pricing_rules.cost.readers.aiconfigurator import Measurements, RefusedRow
+from pricing_rules.cost.readers.measurements import Measurements, RefusedRow
 from pricing_rules.period import parse_moment
 from pricing_rules.prices.price_book import PriceBook, RateCard, RateEntry
 from pricing_rules.prices.provenance import InputDocument
 from pricing_rules.rules.derivation import derive
+from pricing_rules.rules.market import Market
 from pricing_rules.rules.policy import Policy, load_policy
+from pricing_rules.rules.predicate import RateFacts
 from tests.pricing_rules.cost.made_points import made_point, made_setup
 
 EFFECTIVE_FROM = parse_moment("2026-12-01T00:00:00Z")
@@ -121,6 +123,24 @@ def made_policy(
     return load_policy(json.dumps(document).encode(), name="policy.yaml")
 
 
+def facts_of(**changed: Any) -> RateFacts:
+    """The facts of an output rate of ``m`` in ``standard`` without conditions."""
+    plain: dict[str, Any] = {
+        "model": "m",
+        "precision": "fp8",
+        "service_tier": "standard",
+        "pool": "main",
+        "unit": "output_tokens",
+        "interruptible": False,
+        "promised_tokens_per_s": 60,
+        "region": "",
+        "window": "",
+        "request_tokens_at_least": 0,
+        "dimensions": {},
+    }
+    return RateFacts(**plain | changed)
+
+
 def made_points(
     hardware: str = "h100_sxm",
     *,
@@ -161,15 +181,20 @@ def made_book(
     changed: Mapping[str, Any] | None = None,
     factory: Factory | None = None,
     measurements: Measurements | None = None,
+    markets: Sequence[Market] = (),
+    previous: PriceBook | None = None,
+    number: int = 1,
 ) -> PriceBook:
-    """The candidate that these give, number 1."""
+    """The candidate that these give."""
     return derive(
         factory or made_factory(),
         policy=made_policy(rules=rules, service_tiers=service_tiers, changed=changed),
         measurements=measurements or measured(),
-        number=1,
+        number=number,
         effective_from=EFFECTIVE_FROM,
         inputs=INPUTS,
+        markets=markets,
+        previous=previous,
     )
 
 

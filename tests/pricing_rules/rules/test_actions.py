@@ -12,18 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from pricing_rules.prices.price_book import When
+from pricing_rules.prices.conditions import When
 from pricing_rules.rules.actions import (
     Action,
-    ContextStep,
-    DimensionRate,
     LadderOfRates,
-    RegionRate,
     Relate,
     chain_decimal,
     rounded_up,
     terminating,
 )
+from pricing_rules.rules.further_rates import ContextStep, DimensionRate, RegionRate, WindowRate
 
 ACTION: TypeAdapter[Any] = TypeAdapter(Action)
 
@@ -150,6 +148,15 @@ def test_a_variant_adds_its_condition_once() -> None:
     assert sold == When(region="eu", request_tokens_over=8192, dimensions={"channel": "partner"})
     assert sold is not None
     assert [one.variant(sold) for one in (over, region, dimension)] == [None, None, None]
+    night = action({"action": "window", "window": "night", "multiply": "0.5"})
+    assert isinstance(night, WindowRate)
+    late = night.variant(sold)
+    assert late == sold.model_copy(update={"window": "night"})
+    assert late is not None
+    assert night.variant(late) is None
+    assert night.text() == "x 0.5 where window=night"
+    # A window that is named already survives the context step.
+    assert over.variant(When(window="night")) == When(window="night", request_tokens_over=8192)
     assert over.text() == "x 1.5 where request_tokens>8192"
     assert region.text() == "x 1.1 where region=eu"
     assert dimension.text() == "x 0.8 where channel=partner"

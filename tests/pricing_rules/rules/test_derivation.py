@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pricing_rules.cost.factory import Factory
 from pricing_rules.cost.measurement import Shape
-from pricing_rules.cost.readers.aiconfigurator import Measurements
+from pricing_rules.cost.readers.measurements import Measurements
 from pricing_rules.document import DocumentError, canonical_json, dump, load_json
 from pricing_rules.prices.price_book import PriceBook, load_price_book
 from pricing_rules.prices.provenance import HardwareCost

@@ -66,8 +66,10 @@ def test_what_a_rule_sets_is_in_the_currency_of_the_book() -> None:
     assert rate_of(book, "output_tokens") == "78"
     assert not book.findings
     under = made_book(rules=[set_to("77", when=OUTPUT)], changed=YEN)
-    assert [finding.kind for finding in under.findings] == ["under_floor"]
+    assert [finding.kind for finding in under.findings] == ["under_floor", "yield"]
     assert "77.999999868" in under.findings[0].sentence
+    # 1,000 out at 77 JPY and 1,000 in at its floor, in dollars: 77/151.20 + .109126984
+    assert "earns 618.3862" in under.findings[1].sentence
 
 
 def test_cost_figures_per_million_are_converted_and_hours_are_not() -> None:

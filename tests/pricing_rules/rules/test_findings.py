@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pricing_rules.cost.measurement import Shape
-from pricing_rules.cost.readers.aiconfigurator import RefusedRow
-from pricing_rules.cost.shape_fit import MeanShape
+from pricing_rules.cost.readers.measurements import RefusedRow
 from pricing_rules.prices.price_book import PriceBook
-from pricing_rules.rules.derivation import derive
 from tests.pricing_rules.cost.made_points import made_point
 from tests.pricing_rules.rules.made_documents import (
-    EFFECTIVE_FROM,
-    INPUTS,
     finding_ids,
     made_book,
-    made_factory,
     made_points,
-    made_policy,
     made_rule,
     made_service_tier,
     measured,
     rate_of,
     set_to,
 )
+from tests.pricing_rules.rules.made_mixes import made_entry, made_mix, mixed_book
 
 CACHED = {"units": ["cache_read_tokens"]}
 INPUT = {"units": ["input_tokens"]}
@@ -115,7 +111,8 @@ def test_service_tiers_of_one_promise_have_no_order() -> None:
         service_tiers=[
             made_service_tier("batch", promise=60), made_service_tier("standard", promise=60),
         ],
-        rules=[set_to("9", when=standard)],
+        # The rule's reason names "standard": else an equal floor and 9 would be unequal_rate.
+        rules=[set_to("9", when=standard, id_="standard")],
     )  # fmt: skip
     assert finding_ids(book) == []
 
@@ -192,17 +189,14 @@ def test_a_reference_shape_outside_of_the_measured_ones_is_a_finding(
 
 
 def test_past_usage_outside_of_the_measured_shapes_is_a_finding() -> None:
-    chat = MeanShape(fresh_input_tokens=900, cache_read_tokens=100, output_tokens=200)
-    book = derive(
-        made_factory(),
-        policy=made_policy(),
-        measurements=measured(),
-        number=1,
-        effective_from=EFFECTIVE_FROM,
-        inputs=INPUTS,
-        mean_requests={("m", "standard"): chat},
+    # acme's 800+200/100 and globex's 1,000/300 are 1,000/200 on the mean of all.
+    book = mixed_book(
+        made_mix(
+            made_entry(account="acme", tokens=(800, 200, 100)),
+            made_entry(account="globex", tokens=(1000, 0, 300)),
+        )
     )
-    assert [finding.id for finding in book.findings] == ["extrapolated:m/standard/usage_mix"]
+    assert finding_ids(book, kind="extrapolated") == ["extrapolated:m/standard/usage_mix"]
     assert book.findings[0].sentence == (
         "m/standard: the usage mix lies outside of the measured shapes of h100_sxm (nearest "
         "measured 1000/1000)"
@@ -233,11 +227,33 @@ def test_a_measurement_without_a_date_is_a_finding_where_age_counts() -> None:
 def test_refused_rows_are_one_finding() -> None:
     refused = [
         RefusedRow(row=9, kind="unreadable", reason="a"),
-        RefusedRow(row=8, kind="disaggregated", reason="b"),
+        RefusedRow(row=8, kind="implausible", reason="b"),
         RefusedRow(row=7, kind="unreadable", reason="c"),
     ]
     book = made_book(measurements=measured(refused=refused))
     assert finding_ids(book) == ["refused_rows:measurements"]
     assert book.findings[0].sentence == (
-        "no cost rests on 3 measured rows that were refused: 1 disaggregated, 2 unreadable"
+        "no cost rests on 3 measured rows that were refused: 1 implausible, 2 unreadable"
     )
+
+
+@pytest.mark.parametrize(
+    "flag, said",
+    [
+        ("derived", "overstates it by 2 to 5 %, so their floors are that much too low"),
+        ("cached_input", "some of their input came from a prefix cache, so fresh input takes more"),
+        ("accelerators_stated", "a person stated how many accelerators they took"),
+        ("pools_stated", "a person stated how many accelerators they took"),
+    ],
+)
+def test_a_flag_of_a_point_that_floors_rest_on_is_one_finding(flag: str, said: str) -> None:
+    # batch rests on the points at 60 tokens/s alone; a flag on those at 120 says nothing of it.
+    slow = tuple(replace(p, flags=(flag, "model_stated")) for p in made_points()[::2])
+    fast = made_points()[1::2]
+    tiers = [made_service_tier("batch"), made_service_tier("priority", promise=120)]
+    book = made_book(measurements=measured((*slow, *fast)), service_tiers=tiers)
+    assert finding_ids(book, kind="flagged") == [f"flagged:{flag}"]
+    assert sentence(book, f"flagged:{flag}").startswith(
+        f"1 of 2 rate cards rest on measured points that are flagged {flag}: "
+    )
+    assert sentence(book, f"flagged:{flag}").endswith(said)

@@ -198,6 +198,25 @@ def test_a_promised_ttft_bounds_the_measured_one(ttft_ms: int, sold: bool) -> No
     assert (book.card(model="m", service_tier="quick") is not None) == sold
 
 
+@pytest.mark.parametrize("measured_ms, sold", [(3000.0, True), (3000.1, False)])
+def test_a_loose_promise_of_ttft_makes_no_saturated_point_a_service(
+    measured_ms: float, sold: bool
+) -> None:
+    # 1,000 tokens in are served within 3,000 ms, or users wait in a queue, whatever is promised.
+    promise = {"interactivity_tokens_per_s": 60, "statistic": "mean", "ttft_ms": 60_000}
+    points = [replace(point, ttft_ms=measured_ms) for point in made_points()]
+    book = made_book(
+        service_tiers=[
+            made_service_tier("batch"),
+            {**made_service_tier("quick"), "promise": promise},
+        ],
+        factory=made_factory(models=("m", "n"), service_tiers=["batch", "quick"]),
+        measurements=measured((*points, *made_points(model="n"))),
+        changed={"models": [{"name": name, "precision": "fp8"} for name in ("m", "n")]},
+    )
+    assert (book.card(model="m", service_tier="quick") is not None) == sold
+
+
 def test_a_minimum_precision_is_at_least_that_precision() -> None:
     def sold(precision: str) -> bool:
         tier = {**made_service_tier("standard"), "minimum_precision": precision}

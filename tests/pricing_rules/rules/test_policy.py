@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from pricing_rules.document import DocumentError
-from pricing_rules.rules.policy import Conditions, Policy, load_policy
+from pricing_rules.rules.conditions import Conditions
+from pricing_rules.rules.policy import Policy, load_policy
 from tests.pricing_rules.rules.made_documents import (
+    facts_of,
     figure,
     made_policy,
     made_rule,
@@ -77,8 +79,9 @@ def test_an_error_names_the_line_and_the_path() -> None:
             policy_document(
                 service_tiers=[{**made_service_tier("spare"), "floor_kind": "short_run"}]
             ),
-            "service_tiers[0].floor_kind",
-            "short_run floors are not computed by this version; write full",
+            "service_tiers[0]",
+            '"spare" has a short_run floor, which is for interruptible work; '
+            "write interruptible: true or another floor_kind",
         ),
         (
             policy_document(rules=[{"id": "r", "then": {"action": "set", "rate": "1"}}]),
@@ -154,6 +157,63 @@ def test_a_bad_policy_is_refused(document: dict[str, Any], where: str, sentence:
     assert sentence in found
 
 
+def test_an_action_that_nobody_knows_is_answered_with_those_that_are() -> None:
+    then = {"action": "discount", "share": "0.1"}
+    assert refusal(policy_document(rules=[made_rule("r", then=then)])).endswith(
+        'rules[0].then: no action is called "discount"; write one of set, markup, margin, '
+        "multiply, add, at_most, at_least, round_up_to, context_step, region, dimension, window, "
+        "relate, market, ladder"
+    )
+    assert "rules[0].then: missing field action; add it" in refusal(
+        policy_document(rules=[made_rule("r", then={"share": "0.1"})])
+    )
+
+
+def test_a_predicate_is_compiled_when_the_policy_loads_and_its_fault_has_a_line() -> None:
+    def document(when: str) -> dict[str, Any]:
+        return policy_document(
+            rules=[{**made_rule("r", then={"action": "set", "rate": "1"}), "when": when}]
+        )
+
+    def where(when: str) -> str:
+        lines = json.dumps(document(when), indent=1).splitlines()
+        at = next(i for i, line in enumerate(lines, 1) if '"when"' in line)
+        return f"policy.yaml:{at} rules[0].when: "
+
+    typo = "unitt == 'output_tokens'"
+    assert refusal(document(typo)).startswith(where(typo) + 'column 1: "unitt" is not known;')
+    unpriced = "dimensions.channel == 'partner'"
+    assert refusal(document(unpriced)) == where(unpriced) + (
+        'has no value for m/standard/input_tokens: no rule prices a dimension "channel"'
+    )
+    empty = ""
+    assert refusal(document(empty)).startswith(where(empty) + "string should have at least 1")
+
+
+@pytest.mark.parametrize(
+    "rule, where, sentence",
+    [
+        (
+            made_rule("r", then={"action": "window", "window": "night", "multiply": "1"}),
+            "rules[0].then.window",
+            '"night" is not among windows; declare it under windows',
+        ),
+        (
+            made_rule("r", then={"action": "set", "rate": "1"}, when={"windows": ["night"]}),
+            "rules[0].when.windows[0]",
+            '"night" is not among windows; declare it under windows',
+        ),
+    ],
+)
+def test_a_window_is_declared(rule: Any, where: str, sentence: str) -> None:
+    assert f"{where}: {sentence}" in refusal(policy_document(rules=[rule]))
+    times = {"start_time": "00:00", "end_time": "06:00"}
+    other = {"windows": {"dawn": {"times": [times]}}}
+    assert "write one of dawn" in refusal(policy_document(rules=[rule], changed=other))
+    night = {"windows": {"night": {"times": [times]}}}
+    assert made_policy(rules=[rule], changed=night).windows["night"].zone == "UTC"
+
+
 def test_a_name_that_nothing_has_is_refused_at_its_own_line() -> None:
     rule = made_rule(
         "r", then={"action": "set", "rate": "1"}, when={"service_tiers": ["standard", "gold"]}
@@ -169,7 +229,13 @@ def test_a_name_that_nothing_has_is_refused_at_its_own_line() -> None:
 def test_the_policy_has_a_json_schema() -> None:
     schema = Policy.model_json_schema()
     assert schema["properties"]["schema"]["const"] == "tokenworks.policy/1"
-    assert "then" in schema["$defs"]["Rule"]["properties"]
+    rule = schema["$defs"]["Rule"]["properties"]
+    # Lists of names, or a predicate as text.
+    assert [one.get("$ref", one.get("type")) for one in rule["when"]["oneOf"]] == [
+        "#/$defs/Conditions", "string",
+    ]  # fmt: skip
+    assert set(rule["then"]["discriminator"]["mapping"]) >= {"market", "window", "set"}
+    assert {"windows", "subsidies", "guard_rails"} <= schema["properties"].keys()
 
 
 def test_service_tiers_go_from_the_slowest_promise_to_the_fastest() -> None:
@@ -226,15 +292,15 @@ def test_dimensions_are_those_that_rules_price() -> None:
         ({"units": ("input_tokens",)}, False),
         ({"regions": ("eu",)}, True),
         ({"regions": ("us",)}, False),
+        ({"windows": ("night",)}, True),
+        ({"windows": ("weekend",), "regions": ("eu",)}, False),
     ],
 )
 def test_all_conditions_that_are_named_must_hold(conditions: dict[str, Any], holds: bool) -> None:
     found = Conditions.model_validate(conditions)
-    assert holds == found.hold(
-        model="m", service_tier="standard", unit="output_tokens", region="eu"
-    )
+    assert holds == found.hold(facts_of(region="eu", window="night"))
 
 
-def test_a_rate_without_a_region_is_in_none_of_the_named() -> None:
-    conditions = Conditions(regions=("eu",))
-    assert not conditions.hold(model="m", service_tier="s", unit="u", region=None)
+def test_a_rate_without_a_region_or_window_is_in_none_of_the_named() -> None:
+    assert not Conditions(regions=("eu",)).hold(facts_of())
+    assert not Conditions(windows=("night",)).hold(facts_of())

@@ -14,8 +14,11 @@ from pricing_rules.rules.publication import publish
 from tests.pricing_rules.rules.made_documents import EFFECTIVE_FROM, made_book, made_rule
 
 PUBLISHED_AT = parse_moment("2026-11-25T12:00:00Z")
-CHEAP = made_rule("cheap", then={"action": "set", "rate": "0.5"}, when={"units": ["output_tokens"]})
-FINDING = "under_floor:m/standard/output_tokens"
+# No measured request has cached input, so whole requests still earn their floor.
+CHEAP = made_rule(
+    "cheap", then={"action": "set", "rate": "0.01"}, when={"units": ["cache_read_tokens"]}
+)
+FINDING = "under_floor:m/standard/cache_read_tokens"
 
 
 def signed(finding: str = FINDING, *, by: str = "ada", ends_at: int | None = None) -> SignOff:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricing_rules.document import DocumentError
-from pricing_rules.rules.policy import Rule
+from pricing_rules.rules.policy import Policy
 from pricing_rules.rules.rate_chain import (
     DEFAULT_STEP,
     DerivedRate,
@@ -26,9 +26,9 @@ FLOORS = {"input_tokens": "2", "cache_read_tokens": "0.2", "output_tokens": "8"}
 OUTPUT = {"units": ["output_tokens"]}
 
 
-def rules_of(*rules: Any) -> tuple[Rule, ...]:
+def policy_of(*rules: Any) -> Policy:
     service_tiers = [made_service_tier("batch"), made_service_tier("standard", promise=50)]
-    return made_policy(rules=rules, service_tiers=service_tiers).rules
+    return made_policy(rules=rules, service_tiers=service_tiers)
 
 
 def started(*service_tiers: str) -> list[DerivedRate]:
@@ -42,7 +42,7 @@ def started(*service_tiers: str) -> list[DerivedRate]:
 
 
 def run(*rules: Any) -> RuleRun:
-    return run_rules(started(), rules=rules_of(*rules))
+    return run_rules(started(), policy=policy_of(*rules))
 
 
 def rates(found: RuleRun) -> dict[str, str]:
@@ -92,7 +92,7 @@ def test_relate_to_a_service_tier_takes_the_same_unit_there() -> None:
         when={"service_tiers": ["batch"]},
     )
     markup = made_rule("markup", then={"action": "markup", "share": "1"})
-    found = run_rules(started("batch", "standard"), rules=rules_of(markup, relate))
+    found = run_rules(started("batch", "standard"), policy=policy_of(markup, relate))
     # standard: floors x 2; batch: half of that, which is the floors
     assert {rate.about: str(rate.rate) for rate in found.rates} == {
         "m/batch/input_tokens": "2", "m/batch/cache_read_tokens": "0.2",
@@ -150,6 +150,37 @@ def test_a_second_context_step_stands_beside_the_first() -> None:
     # Both from the rate without a size: 8 x 2 and 8 x 3, not 8 x 2 x 3.
     assert found["output_tokens/request_tokens>1000"] == "16"
     assert found["output_tokens/request_tokens>2000"] == "24"
+
+
+def test_a_predicate_without_a_value_for_a_rate_is_named_with_its_rule() -> None:
+    step = made_rule(
+        "long",
+        then={"action": "context_step", "request_tokens_at_least": 8192, "multiply": "2"},
+        when=OUTPUT,
+    )
+    late = {
+        **made_rule("late", then={"action": "multiply", "factor": "2"}),
+        "when": "request_tokens_at_least > 0 && 1 / (request_tokens_at_least - 8192) > 0",
+    }
+    with pytest.raises(DocumentError) as caught:
+        run(step, late)
+    assert str(caught.value) == (
+        'policy rule "late" when: has no value for m/standard/output_tokens: divide by zero'
+    )
+
+
+def test_a_predicate_may_ask_for_what_earlier_rules_made() -> None:
+    step = made_rule(
+        "long",
+        then={"action": "context_step", "request_tokens_over": 8191, "multiply": "2"},
+        when=OUTPUT,
+    )
+    more = {
+        **made_rule("more", then={"action": "add", "per_mtok": "1"}),
+        "when": "request_tokens_at_least == 8192",
+    }
+    # 8 x 2 + 1 for long requests; over 8,191 is from 8,192 on
+    assert rates(run(step, more)) == FLOORS | {"output_tokens/request_tokens>8191": "17"}
 
 
 def test_two_further_rates_for_the_same_usage_are_refused() -> None:

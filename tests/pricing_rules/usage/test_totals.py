@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pricing_rules.document import load_json
+from pricing_rules.period import MICROSECONDS, CalendarCut, Period
 from pricing_rules.usage.totals import (
     BILLABLE_OUTCOMES,
     Cell,
@@ -20,8 +22,55 @@ from pricing_rules.usage.totals import (
     add_totals,
     not_billable_events,
 )
+from pricing_rules.windows import NamedWindow, Window
 
 GRID = Grid(instants_at=(100, 200), thresholds_tokens=(10, 50), dimensions=("effort", "project"))
+
+
+HOUR = 3600 * MICROSECONDS
+NIGHT = NamedWindow(
+    name="night",
+    window=load_json(
+        Window, b'{"times":[{"start_time":"22:00","end_time":"06:00"}]}', name="window"
+    ),
+)
+DAYS = CalendarCut(every="day", zone="Asia/Kolkata")  # a day starts there at 18:30 UTC
+
+
+@pytest.mark.parametrize(
+    "moment_at, windows",
+    [
+        (6 * HOUR - 1, (NIGHT.key,)),
+        (6 * HOUR, ()),
+        (22 * HOUR - 1, ()),
+        (22 * HOUR, (NIGHT.key,)),
+        (200 * 24 * HOUR, (NIGHT.key,)),
+    ],
+)
+def test_a_moment_has_the_windows_in_force(moment_at: int, windows: tuple[str, ...]) -> None:
+    assert Grid(windows=(NIGHT,)).windows_at(moment_at) == windows
+    assert GRID.windows_at(moment_at) == ()
+
+
+@pytest.mark.parametrize(
+    "moment_at, segment_start_at",
+    [
+        (42 * HOUR, 18 * HOUR + HOUR // 2),
+        (42 * HOUR + HOUR // 2 - 1, 18 * HOUR + HOUR // 2),
+        (42 * HOUR + HOUR // 2, 42 * HOUR + HOUR // 2),
+        (43 * HOUR - 1, 42 * HOUR + HOUR // 2),
+        (43 * HOUR, 43 * HOUR),  # an instant of the grid inside the day
+        (66 * HOUR + HOUR // 2, 66 * HOUR + HOUR // 2),
+    ],
+)
+def test_a_day_of_the_grid_starts_a_segment_beside_its_instants(
+    moment_at: int, segment_start_at: int
+) -> None:
+    grid = Grid(instants_at=(43 * HOUR,), calendar_cuts=(DAYS,))
+    assert grid.segment_start_at(moment_at) == segment_start_at
+    placed = grid.over([Period(start_at=40 * HOUR, end_at=70 * HOUR)])
+    assert Grid(instants_at=placed.instants_at).segment_start_at(moment_at) == segment_start_at
+    assert GRID.over([Period(start_at=0, end_at=1)]) is GRID
 
 
 @pytest.mark.parametrize(
@@ -68,6 +117,8 @@ def test_declared_dimensions_are_kept_in_order_and_others_are_not() -> None:
         {"instants_at": (1, 1)},
         {"thresholds_tokens": (5, 4)},
         {"dimensions": ("b", "a")},
+        {"windows": (NIGHT, NIGHT)},
+        {"calendar_cuts": (CalendarCut(every="month", zone="UTC"), DAYS)},
     ],
 )
 def test_cuts_are_sorted_and_without_repeats(cuts: dict[str, Any]) -> None:

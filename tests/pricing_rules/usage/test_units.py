@@ -24,9 +24,27 @@ from pricing_rules.usage.units import (
     strict_descendants,
 )
 
+OURS = [
+    "passthrough_spend",
+    "input_images",
+    "output_images",
+    "input_video_seconds",
+    "output_video_seconds",
+    "output_characters",
+    "output_pixels",
+    "code_sessions",
+    "maps_searches",
+    "guardrail_units",
+    "databricks_units",
+    "cache_storage_token_hours",
+    "storage_gb_days",
+    "capacity_unit_seconds",
+    "songs",
+]
 
-def test_names_and_order_are_those_of_genai_prices_and_one_of_ours() -> None:
-    assert [*UNITS] == [*unit_data, "passthrough_spend"]
+
+def test_names_and_order_are_those_of_genai_prices_and_then_ours() -> None:
+    assert [*UNITS] == [*unit_data, *OURS]
 
 
 def test_containment_follows_from_the_dimensions_of_genai_prices() -> None:
@@ -39,13 +57,22 @@ def test_no_two_units_are_the_same_thing() -> None:
     assert all(a.dimensions != b.dimensions for a, b in combinations(UNITS.values(), 2))
 
 
-def test_audio_is_counted_in_milliseconds_and_spend_in_millionths() -> None:
+def test_our_own_units_contain_nothing() -> None:
+    assert {unit: strict_descendants(unit) for unit in OURS} == dict.fromkeys(OURS, frozenset())
+
+
+def test_what_is_counted_in_fractions_has_a_scale() -> None:
     scales = {name: unit.scale for name, unit in UNITS.items() if unit.scale != 1}
     assert scales == {
         "audio_seconds": 1000,
         "input_audio_seconds": 1000,
         "output_audio_seconds": 1000,
         "passthrough_spend": 10**6,
+        "input_video_seconds": 1000,
+        "output_video_seconds": 1000,
+        "databricks_units": 10**6,
+        "cache_storage_token_hours": 3600,  # so that a token-second is whole
+        "storage_gb_days": 10**6,
     }
 
 
@@ -70,6 +97,13 @@ def test_requests_are_counted_and_never_reported() -> None:
         ("audio_seconds", MAX_COUNT, MAX_COUNT * 1000),
         ("audio_seconds", str(MAX_COUNT), MAX_COUNT * 1000),
         ("passthrough_spend", "0.000001", 1),
+        # 3600 is no power of ten: two decimals always lie on it, and seconds are written as such.
+        ("cache_storage_token_hours", 2, 7200),
+        ("cache_storage_token_hours", "2.5", 9000),
+        ("cache_storage_token_hours", "0.01", 36),
+        ("cache_storage_token_hours", "1/3600", 1),
+        ("cache_storage_token_hours", f"{MAX_COUNT * 3600}/3600", MAX_COUNT * 3600),
+        ("audio_seconds", "2500/1000", 2500),
     ],
 )
 def test_a_count_becomes_an_integer_at_its_scale(unit: str, count: object, scaled: int) -> None:
@@ -108,6 +142,23 @@ def test_a_count_becomes_an_integer_at_its_scale(unit: str, count: object, scale
         ("audio_seconds", " 2 ", "audio_seconds must be a whole number or a string such as"),
         ("audio_seconds", "1_0", "audio_seconds must be a whole number or a string such as"),
         ("audio_seconds", "02", "audio_seconds must be a whole number or a string such as"),
+        ("cache_storage_token_hours", "0.001", "cache_storage_token_hours is counted in 1/3600: "),
+        (
+            "cache_storage_token_hours",
+            "3/60",
+            "cache_storage_token_hours is counted in 1/3600: write",
+        ),
+        (
+            "cache_storage_token_hours",
+            "1.5/3600",
+            "cache_storage_token_hours must be a whole number",
+        ),
+        ("input_tokens", "5/1", "input_tokens must be a whole number, not '5/1'"),
+        (
+            "cache_storage_token_hours",
+            f"{MAX_COUNT * 3600 + 1}/3600",
+            f"cache_storage_token_hours must lie between 0 and {MAX_COUNT}",
+        ),
         (
             "audio_seconds",
             "1000000000000.001",

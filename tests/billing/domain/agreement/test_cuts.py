@@ -60,6 +60,37 @@ def test_the_cuts_of_all_accounts_stay() -> None:
     assert (found.thresholds_tokens, found.dimensions) == ((100,), ("team",))
 
 
+def test_what_recurs_in_a_book_cuts_beside_what_recurs_already() -> None:
+    night = {"times": [{"start_time": "22:00", "end_time": "06:00"}]}
+    rates = [
+        {"unit": "output_tokens", "rate": "1"},
+        {"unit": "output_tokens", "rate": "2", "when": {"window": "night"}},
+    ]
+    fields = {
+        "rate_cards": [{"model": "m", "service_tier": "standard", "rates": rates}],
+        "allowances": [
+            {"id": "a", "units": ["output_tokens"], "quantity": 1, "reset": "day"},
+        ],
+    }
+    first = book({**fields, "windows": {"night": night}})
+    again = book({**fields, "windows": {"night": night, "unused": night}})
+    other = book({**fields, "windows": {"night": {**night, "zone": "Asia/Tokyo"}}})
+    found = book_grid(Grid(), books=[first])
+    assert [one.name for one in found.windows] == ["night"]
+    assert [(cut.every, cut.zone) for cut in found.calendar_cuts] == [("day", "UTC")]
+    # The same definition adds nothing, another one under the same name is another window.
+    assert book_grid(found, books=[again]) == found
+    both = book_grid(found, books=[other])
+    assert [one.window.zone for one in both.windows] in (
+        ["UTC", "Asia/Tokyo"],
+        ["Asia/Tokyo", "UTC"],
+    )
+    assert (at(grid=both).windows, at(grid=both).calendar_cuts) == (
+        both.windows,
+        found.calendar_cuts,
+    )
+
+
 def test_a_book_cuts_where_it_starts_and_where_its_rates_change() -> None:
     rates = [
         {"unit": "output_tokens", "rate": "1"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -102,6 +103,17 @@ def test_discounts_press_together_and_only_on_what_they_cover() -> None:
     assert len(under(floored("0.9"), charges=charges, discounts=both)) == 1
     apart = [discount("6"), discount("5", {"units": ["input_tokens"]})]  # 0.94
     assert under(floored("0.9"), charges=charges, discounts=apart) == []
+
+
+def test_a_rate_under_its_floor_is_named_with_its_condition_or_allowance() -> None:
+    night = replace(band(5, rate="0.8"), when="window=night")
+    free = replace(band(5, rate="0"), when="allowance trial")
+    assert under(floored("0.9"), charges=[charge(night, free, night)], discounts=[]) == [
+        "m in standard: output_tokens (window=night) at 0.8 per million after discounts is under "
+        "its floor of 0.9 (book 1)",
+        "m in standard: output_tokens (allowance trial) at 0 per million after discounts is under "
+        "its floor of 0.9 (book 1)",
+    ]
 
 
 def test_a_rate_is_compared_per_million_whatever_its_per_and_is_found_once() -> None:

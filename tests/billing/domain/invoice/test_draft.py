@@ -321,3 +321,24 @@ def test_lines_add_up_to_the_exact_total_rounded_once(
 
 def covers(scope: dict[str, list[str]], charged: Charge) -> bool:
     return not scope or charged.model in scope["models"]
+
+
+def test_a_period_in_which_a_ramp_changes_a_discount_is_refused() -> None:
+    # From October on 25 %, from month 3 (December) on 10 %.
+    pilot = discount("25", {"ramp": [{"from_month": 3, "percent": "10"}]})
+    agreed = agreement({"discounts": [pilot]})
+
+    def drafted(period: str) -> Invoice:
+        billed = parse_period(period, zone="UTC")
+        charges = rated([costing("100")])
+        return draft_invoice(charges, agreement=agreed, books=books(), period=billed)
+
+    # Up to the change and from it on it has one percentage: 100 less 25 %, and less 10 %.
+    assert drafted("2026-10-01/2026-12-01").total_minor == 7500
+    assert drafted("2026-12-01/2027-01-01").total_minor == 9000
+    with pytest.raises(DocumentError) as refused:
+        drafted("2026-10-01/2026-12-02")
+    assert refused.value.sentence == (
+        "changes a discount at 2026-12-01T00:00:00Z, inside the period "
+        "2026-10-01T00:00:00Z/2026-12-02T00:00:00Z; bill up to it and from it on apart"
+    )

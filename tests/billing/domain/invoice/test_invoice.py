@@ -237,7 +237,7 @@ def test_an_invoice_that_does_not_add_up_is_refused(
         (["bill_to", "name"], " Acme", "bill_to.name", "must not begin or end with a space"),
         (["currency"], "XXX", "currency", "is not an ISO 4217 currency"),
         (["payment_terms_days"], -1, "payment_terms_days", "greater than or equal to 0"),
-        (["lines", 0, "kind"], "fee", "lines[0]", "'usage', 'discount', 'correction'"),
+        (["lines", 0, "kind"], "fee", "lines[0]", "write one of usage, discount, correction"),
         (["lines", 0, "quantity"], -1, "lines[0].quantity", "greater than or equal to 0"),
         (["lines", 0, "scale"], 0, "lines[0].scale", "greater than or equal to 1"),
         (["lines", 0, "amount_exact"], 3, "lines[0].amount_exact", "must be a string in quotes"),

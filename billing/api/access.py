@@ -1,0 +1,130 @@
+"""Access: who sends a request, what they may do, and how often.
+
+Invariant: without a key that is in force nothing is answered but health; a key does what its scope
+says, in the one table below, and an account's key sees its account alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from starlette.concurrency import run_in_threadpool
+
+from billing.api.problems import Problem
+from billing.operations.api_key import check_api_key
+from billing.store.api_keys import ApiKey, Scope
+from billing.store.store import Store
+
+SCOPES: Mapping[tuple[str, str], tuple[Scope, ...]] = {
+    ("POST", "/v1/events"): ("operator", "ingest"),
+    ("POST", "/api/v1/events"): ("operator", "ingest"),
+    ("GET", "/v1/accounts/{account}/usage"): ("operator", "account"),
+    ("GET", "/metrics"): ("operator",),
+    ("GET", "/healthz"): (),
+    ("GET", "/readyz"): (),
+    ("GET", "/openapi.json"): (),
+}
+"""Which keys each route lets in; none: it asks for no key."""
+
+_KEYS_REMEMBERED = 10_000
+
+
+@dataclass(slots=True)
+class _Remembered:
+    key: ApiKey
+    until_s: float
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Requests that a key has left, and when that was counted."""
+
+    left: float
+    counted_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Access:
+    """Checks keys against the store, remembering for ``fresh_s`` those that were let in."""
+
+    store: Store
+    clock: Callable[[], int]
+    fresh_s: int
+    requests_per_s: int
+    _remembered: dict[bytes, _Remembered] = field(default_factory=dict, init=False)
+    _buckets: dict[str, _Bucket] = field(default_factory=dict, init=False)
+
+    async def admit(self, authorization: str | None, *, scopes: tuple[Scope, ...]) -> ApiKey:
+        """The key of a request. Problem 401 where it is none in force, 403 where it may not do
+        this, 429 where it comes too often.
+        """
+        kind, _, text = (authorization or "").partition(" ")
+        if kind.lower() != "bearer" or not text:
+            raise _unauthorized("send a key: Authorization: Bearer tw_...")
+        key = await self._key(text.strip())
+        if key is None:
+            raise _unauthorized("the key is unknown, revoked or has expired")
+        if key.scope not in scopes:
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                kind="forbidden",
+                detail=f"a key of scope {key.scope} may not do this; "
+                f"use one of scope {' or '.join(scopes)}",
+            )
+        self._count(key.prefix)
+        return key
+
+    async def _key(self, text: str) -> ApiKey | None:
+        # By digest: how long a look-up takes must not tell how much of a key is right.
+        digest = hashlib.sha256(text.encode()).digest()
+        now_s, now_at = time.monotonic(), self.clock()
+        known = self._remembered.get(digest)
+        if known is not None and now_s < known.until_s:
+            expires_at = known.key.expires_at
+            return known.key if expires_at is None or now_at < expires_at else None
+        if known is not None:  # one looks it up again, the others go on meanwhile
+            known.until_s = now_s + self.fresh_s
+        key = await run_in_threadpool(check_api_key, self.store, text=text, now_at=now_at)
+        if key is None:
+            self._remembered.pop(digest, None)
+        else:
+            if len(self._remembered) >= _KEYS_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[digest] = _Remembered(key, now_s + self.fresh_s)
+        return key
+
+    def _count(self, prefix: str) -> None:
+        """Take one request from what a key has left; a second's worth may be saved up."""
+        now_s = time.monotonic()
+        bucket = self._buckets.get(prefix)
+        if bucket is None:
+            if len(self._buckets) >= _KEYS_REMEMBERED:
+                self._buckets.clear()
+            bucket = self._buckets[prefix] = _Bucket(float(self.requests_per_s), now_s)
+        gained = (now_s - bucket.counted_s) * self.requests_per_s
+        bucket.left = min(float(self.requests_per_s), bucket.left + gained)
+        bucket.counted_s = now_s
+        if bucket.left < 1:
+            wait_s = math.ceil((1 - bucket.left) / self.requests_per_s)
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                kind="too-many-requests",
+                detail=f"this key may send {self.requests_per_s} requests a second; wait, or send "
+                "more events in each",
+                headers={"retry-after": str(wait_s)},
+            )
+        bucket.left -= 1
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(
+        HTTPStatus.UNAUTHORIZED,
+        kind="unauthorized",
+        detail=detail,
+        headers={"www-authenticate": "Bearer"},
+    )

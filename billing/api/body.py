@@ -1,0 +1,84 @@
+"""The body of a request: read within bounds of size and time, and unpacked.
+
+Invariant: no more than the bound is ever in memory, whatever a request declares and however far it
+unpacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from http import HTTPStatus
+
+from starlette.requests import Request
+
+from billing.api.problems import Problem
+
+_GZIP = 16 + zlib.MAX_WBITS
+_CLOSE = {"connection": "close"}
+
+
+async def read_body(request: Request, *, max_bytes: int, timeout_s: int) -> bytes:
+    """The body, unpacked where it is gzip.
+
+    Problem 413 where it is larger than ``max_bytes``, packed or not; 408 where it does not arrive
+    in time; 415 for another encoding; 400 where it is no gzip.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            kind="unsupported-encoding",
+            detail="Content-Encoding must be gzip or absent",
+        )
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and (len(declared) > 18 or int(declared) > max_bytes):
+        raise _too_large(max_bytes)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for part in request.stream():
+                size += len(part)
+                if size > max_bytes:
+                    raise _too_large(max_bytes)
+                parts.append(part)
+    except TimeoutError:
+        raise Problem(
+            HTTPStatus.REQUEST_TIMEOUT,
+            kind="body-too-slow",
+            detail=f"the body did not arrive in {timeout_s} seconds; send it anew",
+            headers=_CLOSE,
+        ) from None
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    return _unpacked(body, max_bytes=max_bytes) if encoding == "gzip" else body
+
+
+def _unpacked(body: bytes, *, max_bytes: int) -> bytes:
+    unpacking = zlib.decompressobj(_GZIP)
+    try:
+        found = unpacking.decompress(body, max_bytes + 1)
+    except zlib.error:
+        raise _no_gzip("is not") from None
+    if len(found) > max_bytes:
+        raise _too_large(max_bytes)
+    if not unpacking.eof:
+        raise _no_gzip("ends before its time as")
+    if unpacking.unused_data:
+        raise _no_gzip("goes on after its end as")
+    return found
+
+
+def _no_gzip(how: str) -> Problem:
+    return Problem(
+        HTTPStatus.BAD_REQUEST, kind="bad-request", detail=f"the body {how} gzip; pack it anew"
+    )
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        kind="too-large",
+        detail=f"a body has at most {max_bytes:,} bytes, unpacked too; send fewer events",
+        headers=_CLOSE,
+    )

@@ -1,0 +1,154 @@
+"""``POST /v1/events``: usage events in, a verdict for each out.
+
+Invariant: what is called accepted is on disk, with its totals; a verdict depends on the event and
+on what is stored, not on where it stands in the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from billing.api.access import SCOPES
+from billing.api.body import read_body
+from billing.api.problems import Problem
+from billing.api.service import Service
+from billing.intake.event_request import RefusedEvent, RequestForm
+from billing.operations.submitted import submission
+from billing.operations.writer import Settled, Submission
+from billing.store.events import Verdict
+from pricing_rules.period import moment_text
+
+FORMS: Mapping[str, RequestForm] = {
+    "application/cloudevents+json": "event",
+    "application/cloudevents-batch+json": "batch",
+    "application/x-ndjson": "lines",
+}
+"""Media type -> how the body holds events."""
+
+_LARGE_BYTES = 65_536
+"""A larger body is parsed beside the loop, so that others are answered meanwhile."""
+
+EventVerdict = Literal["accepted", "duplicate", "conflict", "rejected"]
+
+
+class EventResult(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What became of one event, in the order of the request.
+
+    ``first_received_at``: of the event that its identity stands for, where this is not the first.
+    ``reason`` and ``pointer`` (JSON pointer into the event): why it was refused.
+    """
+
+    verdict: EventVerdict
+    source: str = ""
+    id: str = ""
+    first_received_at: str = ""
+    reason: str = ""
+    pointer: str = ""
+
+
+class EventsResult(msgspec.Struct, kw_only=True):
+    """What became of a request: received = accepted + duplicate + conflict + rejected."""
+
+    received: int
+    accepted: int
+    duplicate: int
+    conflict: int
+    rejected: int
+    events: list[EventResult]
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def post_events(request: Request, *, service: Service) -> Response:
+    """Store the events of a request and say what became of each.
+
+    200: all of them are stored, now or before. 207: some were refused. 400: all were, 409 where all
+    are conflicts. Problem 503 where nothing could be stored.
+    """
+    settings = service.settings
+    key = await service.access.admit(
+        request.headers.get("authorization"), scopes=SCOPES["POST", "/v1/events"]
+    )
+    form = _form(request.headers.get("content-type", ""))
+    body = await read_body(
+        request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s
+    )
+    request_id: str = request.scope["request_id"]
+
+    def parsed() -> Submission:
+        return submission(
+            body, form=form, request=request_id, account=key.account, now_at=service.clock()
+        )
+
+    submitted = await asyncio.to_thread(parsed) if len(body) > _LARGE_BYTES else parsed()
+    return _answer(await service.stored(submitted), request_id=request_id)
+
+
+def _form(content_type: str) -> RequestForm:
+    media_type, _, parameters = content_type.partition(";")
+    form = FORMS.get(media_type.strip().lower())
+    charset = parameters.strip().lower().replace('"', "")
+    if form is None or charset not in ("", "charset=utf-8"):
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            kind="unsupported-media-type",
+            detail=f"Content-Type must be one of {', '.join(FORMS)}, in UTF-8",
+        )
+    return form
+
+
+def _answer(settled: Settled, *, request_id: str) -> Response:
+    sent = settled.submission
+    results: list[EventResult | None] = [None] * sent.received
+    counts = {"accepted": 0, "duplicate": 0, "conflict": 0, "rejected": len(sent.refused)}
+    for row, event, verdict in zip(sent.rows, sent.events, settled.verdicts, strict=True):
+        counts[verdict.kind] += 1
+        results[row - 1] = _result(verdict, source=event.source, event_id=event.id)
+    for refused in sent.refused:
+        results[refused.row - 1] = _refused(refused)
+    found = [one for one in results if one is not None]
+    document = EventsResult(received=sent.received, events=found, **counts)
+    stored = counts["accepted"] + counts["duplicate"]
+    if stored:
+        status = HTTPStatus.OK if stored == sent.received else HTTPStatus.MULTI_STATUS
+        return Response(_encode(document), status_code=status.value, media_type="application/json")
+    all_conflict = counts["conflict"] == sent.received
+    first = next(one for one in found if one.reason)
+    return Problem(
+        HTTPStatus.CONFLICT if all_conflict else HTTPStatus.BAD_REQUEST,
+        kind="conflict" if all_conflict else "events-refused",
+        detail=f"no event was stored; the first: {first.reason}",
+        members=msgspec.to_builtins(document),
+    ).response(request_id=request_id)
+
+
+def _result(verdict: Verdict, *, source: str, event_id: str) -> EventResult:
+    if verdict.kind == "accepted":
+        return EventResult(verdict="accepted", source=source, id=event_id)
+    first_received_at = moment_text(verdict.first_received_at)
+    reason = "" if verdict.kind == "duplicate" else "its id has another content, which stands"
+    return EventResult(
+        verdict=verdict.kind,
+        source=source,
+        id=event_id,
+        first_received_at=first_received_at,
+        reason=reason,
+    )
+
+
+def _refused(refused: RefusedEvent) -> EventResult:
+    return EventResult(
+        verdict="rejected",
+        source=refused.source,
+        id=refused.id,
+        reason=refused.reason,
+        pointer=refused.pointer,
+    )

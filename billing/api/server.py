@@ -1,0 +1,139 @@
+"""The server: sockets, bounds of a connection, and how it stops.
+
+Invariant: a connection that sends nothing, sends slowly or never ends its headers is closed in
+bounded time; a server that is told to stop answers what it began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from types import FrameType
+from typing import cast
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from billing.api.app import application
+from billing.api.problems import Problem
+from billing.settings import Settings
+from billing.store.store import Store
+from pricing_rules.document import DocumentError
+
+MAX_HEADER_BYTES = 65_536
+_KEEP_ALIVE_S = 30
+_BACKLOG = 2_048
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 whose headers must arrive in time and within a size."""
+
+    header_timeout_s = 10
+    _awaits_headers = True
+    _header_bytes = 0
+    _header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and close where the headers go on for too long."""
+        if self._awaits_headers and self._header_timer is None:
+            self._wait()
+        self._header_bytes += len(data)
+        super().data_received(data)
+        if self._awaits_headers and self._header_bytes > MAX_HEADER_BYTES:
+            self.send_400_response("The headers are too large.")
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is answered with a problem, too."""
+        problem = Problem(HTTPStatus.BAD_REQUEST, kind="no-http", detail=msg)
+        answer = problem.response(request_id=uuid.uuid4().hex)
+        head = [b"HTTP/1.1 400 Bad Request\r\n"]
+        head += [name + b": " + value + b"\r\n" for name, value in answer.raw_headers]
+        self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", bytes(answer.body)]))
+        self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        """Stop waiting."""
+        self._awaits_headers = False
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Wait for the next request from its first byte on; until then it is keep-alive."""
+        self._awaits_headers, self._header_bytes = True, 0
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._header_timer = self.loop.call_later(self.header_timeout_s, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+
+class _Server(uvicorn.Server):
+    """A server that ends with an exit code of ours, where uvicorn raises the signal once more."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.handle_exit(number, frame)
+
+        before = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for one, action in before.items():
+                signal.signal(one, action)
+
+
+def listening(*, host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 is any that is free. DocumentError where it cannot."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        said = (error.strerror or str(error)).lower()
+        raise DocumentError(f"{host}:{port}", f"cannot be listened on ({said})") from None
+    # Connections inherit it: else each answer waits until the one before it was acknowledged.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def serve(
+    store: Store, *, settings: Settings, listener: socket.socket, clock: Callable[[], int]
+) -> None:
+    """Answer requests until SIGINT or SIGTERM; then what was begun is answered, and no more."""
+    protocol = type("Protocol", (BoundedProtocol,), {"header_timeout_s": settings.body_timeout_s})
+    server = _Server(
+        uvicorn.Config(
+            application(store, settings=settings, clock=clock),
+            http=cast("type[asyncio.Protocol]", protocol),
+            ws="none",
+            lifespan="on",
+            loop="auto",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=settings.stop_timeout_s,
+            backlog=_BACKLOG,
+        )
+    )
+    server.run(sockets=[listener])

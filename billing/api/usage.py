@@ -1,0 +1,134 @@
+"""``GET /v1/accounts/{account}/usage``: what an account has used, in pages.
+
+Invariant: an account's key is told of another account what it is told of one that does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from billing.api.access import SCOPES
+from billing.api.problems import not_found
+from billing.api.service import Service
+from billing.operations.live_usage import (
+    Step,
+    UsageQuestion,
+    end_of_step,
+    usage_page,
+)
+from billing.store.usage_sums import UsageSum
+from pricing_rules.document import Document, DocumentError, Name
+from pricing_rules.period import Period, moment_text, parse_moment
+from pricing_rules.usage.units import UNITS
+
+PATH = "/v1/accounts/{account}/usage"
+
+_MOST_SUMS = 1_000
+_WHOLE = re.compile(r"[0-9]{1,4}\Z", re.ASCII)
+
+routes = APIRouter()
+
+
+def _whole(text: object) -> int:
+    """A limit of a query string; what ``int`` would guess is refused."""
+    if isinstance(text, str) and _WHOLE.match(text) and 1 <= int(text) <= _MOST_SUMS:
+        return int(text)
+    raise ValueError(f"must be a whole number from 1 to {_MOST_SUMS}")
+
+
+class UsageQuery(Document):
+    """What to sum: events that occurred in [start_at, end_at), apart by time steps and labels."""
+
+    start_at: Annotated[str, Field(description="RFC 3339, such as 2026-11-01T00:00:00Z")]
+    end_at: Annotated[str, Field(description="RFC 3339; the end is not included")]
+    step: Annotated[Step, Field(description="Time steps, in UTC")] = "day"
+    by: Annotated[
+        str,
+        Field(
+            max_length=2_000,
+            description="Labels, comma-separated: model, service_tier, region, outcome, "
+            "dimensions.NAME",
+        ),
+    ] = ""
+    limit: Annotated[
+        int,
+        BeforeValidator(_whole),
+        WithJsonSchema({"type": "integer", "minimum": 1, "maximum": _MOST_SUMS}),
+    ] = 100
+    cursor: Annotated[str | None, Field(max_length=8_000)] = None
+
+
+class UsageSumDocument(Document):
+    """One sum. ``count`` is in steps of 1/``scale`` of the unit; ``labels`` has null for none."""
+
+    start_at: str
+    end_at: str
+    labels: dict[str, str | None]
+    unit: str
+    scale: int
+    count: int
+
+
+class UsageDocument(Document):
+    """A page of sums, in order of time, labels and unit; ``cursor`` is null on the last one."""
+
+    account: str
+    data: list[UsageSumDocument]
+    cursor: str | None
+
+
+@routes.get(PATH, response_model=UsageDocument, summary="What an account has used")
+async def get_usage(
+    request: Request, *, account: Annotated[Name, Path()], query: Annotated[UsageQuery, Query()]
+) -> Any:
+    """Sums of usage events by time, label and unit; the unit ``requests`` counts the events.
+
+    They are read from the events themselves, as they stood when the first page was read.
+    """
+    service: Service = request.app.state.service
+    key = await service.access.admit(
+        request.headers.get("authorization"), scopes=SCOPES["GET", PATH]
+    )
+    if key.account not in ("", account):
+        raise not_found()
+    question = _question(query, account=account)
+    page = await service.reading(
+        lambda: usage_page(service.store, question=question, limit=query.limit, cursor=query.cursor)
+    )
+    return UsageDocument(
+        account=account,
+        data=[_document(one, question=question) for one in page.sums],
+        cursor=page.cursor,
+    )
+
+
+def _question(query: UsageQuery, *, account: str) -> UsageQuestion:
+    moments = []
+    for name, text in (("start_at", query.start_at), ("end_at", query.end_at)):
+        try:
+            moments.append(parse_moment(text))
+        except ValueError as error:
+            raise DocumentError(name, str(error)) from None
+    start_at, end_at = moments
+    if start_at < 0 or start_at >= end_at:
+        raise DocumentError("end_at", "must lie after start_at, and both after 1970")
+    labels = tuple(query.by.split(",")) if query.by else ()
+    period = Period(start_at=start_at, end_at=end_at)
+    return UsageQuestion(account=account, period=period, step=query.step, labels=labels)
+
+
+def _document(one: UsageSum, *, question: UsageQuestion) -> UsageSumDocument:
+    return UsageSumDocument(
+        start_at=moment_text(max(one.start_at, question.period.start_at)),
+        end_at=moment_text(end_of_step(one.start_at, question=question)),
+        labels={
+            name: label or None for name, label in zip(question.labels, one.labels, strict=True)
+        },
+        unit=one.unit,
+        scale=UNITS[one.unit].scale,
+        count=one.count,
+    )

@@ -1,0 +1,146 @@
+"""Live usage: what an account has used so far, by time, by what it names and by unit, in pages.
+
+Invariant: the pages of one question, put together, are its sums over the events that were stored
+when its first page was read: none is lost and none comes twice, whatever is stored meanwhile (I47).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import msgspec
+
+from billing.store.store import Store
+from billing.store.usage_sums import EventLabel, UsageSum, last_event_seq, read_usage_sums
+from pricing_rules.document import DocumentError, content_digest
+from pricing_rules.period import MICROSECONDS, Period
+from pricing_rules.usage.event_columns import DIMENSION_PREFIX
+
+Step = Literal["hour", "day", "period"]
+
+MAX_LABELS = 8
+_DAY = 86_400 * MICROSECONDS
+_STEPS: dict[Step, int | None] = {"hour": 3_600 * MICROSECONDS, "day": _DAY, "period": None}
+_MOST_DAYS: dict[Step, int] = {"hour": 31, "day": 400, "period": 400}
+_SEQS = range(2**63)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageQuestion:
+    """Which sums: of an account in a period, apart by time steps (UTC) and by labels.
+
+    ``labels``: of model, service_tier, region, outcome and ``dimensions.<name>``.
+    """
+
+    account: str
+    period: Period
+    step: Step
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsagePage:
+    """Sums in order, and the cursor of the next page; None on the last."""
+
+    sums: tuple[UsageSum, ...]
+    cursor: str | None
+
+
+class _Cursor(msgspec.Struct, array_like=True):
+    question: str
+    through_seq: int
+    key: tuple[int | str, ...]
+
+
+_read_cursor = msgspec.json.Decoder(_Cursor).decode
+
+
+def usage_page(
+    store: Store, *, question: UsageQuestion, limit: int, cursor: str | None
+) -> UsagePage:
+    """One page of at most ``limit`` sums, the first where ``cursor`` is None.
+
+    DocumentError where a label is unknown or given twice, where the period is too long for its
+    steps, and where the cursor is not one of this question.
+    """
+    _check(question)
+    digest = content_digest(
+        [
+            question.account,
+            question.period.start_at,
+            question.period.end_at,
+            question.step,
+            list(question.labels),
+        ]
+    )
+    at = None if cursor is None else _cursor(cursor, digest=digest, labels=len(question.labels))
+    with store.read() as connection:
+        through_seq = last_event_seq(connection) if at is None else at.through_seq
+        sums = read_usage_sums(
+            connection,
+            account=question.account,
+            period=question.period,
+            step_microseconds=_STEPS[question.step],
+            labels=question.labels,
+            through_seq=through_seq,
+            after=None if at is None else at.key,
+            limit=limit + 1,
+        )
+    if len(sums) <= limit:
+        return UsagePage(sums=sums, cursor=None)
+    page = sums[:limit]
+    following = _Cursor(question=digest, through_seq=through_seq, key=page[-1].key)
+    text = base64.urlsafe_b64encode(msgspec.json.encode(following)).decode()
+    return UsagePage(sums=page, cursor=text)
+
+
+def end_of_step(start_at: int, *, question: UsageQuestion) -> int:
+    """When the time step that starts then ends; the last one ends with the period."""
+    step = _STEPS[question.step]
+    end_at = question.period.end_at
+    return end_at if step is None else min(start_at + step, end_at)
+
+
+def _check(question: UsageQuestion) -> None:
+    labels = question.labels
+    if len(labels) > MAX_LABELS:
+        raise DocumentError("by", f"names {len(labels)} labels; give at most {MAX_LABELS}")
+    known = get_args(EventLabel)
+    for label in labels:
+        if label not in known and not label.removeprefix(DIMENSION_PREFIX):
+            raise DocumentError("by", "names a dimension without a name; write dimensions.NAME")
+        if label not in known and not label.startswith(DIMENSION_PREFIX):
+            names = ", ".join(known)
+            raise DocumentError(
+                "by", f'"{label:.60}" is none of {names} and no {DIMENSION_PREFIX}NAME'
+            )
+    if len(set(labels)) < len(labels):
+        raise DocumentError("by", "names a label twice; give it once")
+    most_days = _MOST_DAYS[question.step]
+    if question.period.end_at - question.period.start_at > most_days * _DAY:
+        raise DocumentError(
+            "end_at", f"lies more than {most_days} days after start_at; ask for less at once"
+        )
+
+
+def _cursor(text: str, *, digest: str, labels: int) -> _Cursor:
+    try:
+        found = _read_cursor(base64.urlsafe_b64decode(text.encode("ascii")))
+    except (ValueError, binascii.Error, RecursionError):
+        raise DocumentError("cursor", "is not one that we gave; start without one") from None
+    if found.question != digest:
+        raise DocumentError("cursor", "belongs to another question; ask that one, or start anew")
+    start_at, *texts = found.key or ("",)
+    named = all(isinstance(part, str) and "\x00" not in part for part in texts)
+    if (
+        len(found.key) != labels + 2
+        or not isinstance(start_at, int)
+        or start_at not in _SEQS
+        or found.through_seq not in _SEQS
+        or not named
+    ):
+        raise DocumentError("cursor", "is not one that we gave; start without one")
+    return found

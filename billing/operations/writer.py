@@ -1,0 +1,271 @@
+"""The writer: one thread that stores the events of many waiting requests in one transaction.
+
+Invariant: a request is settled as stored only after the transaction that holds its events was
+committed to disk; a request that fails leaves nothing, and takes no other down with it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from billing.intake.event_request import RefusedEvent
+from billing.log import logger
+from billing.operations.grid import AccountCuts
+from billing.operations.taken_in import keep_totals
+from billing.store.deliveries import Delivery, Refusal, append_delivery
+from billing.store.epochs import current_epoch
+from billing.store.events import NewEvent, Verdict, append_events
+from billing.store.store import Connection, Store, StoreBusyError, StoreError, StoreStoppedError
+from pricing_rules.period import moment_text
+
+EVENTS_AT_ONCE = 10_000
+"""Events of one transaction; a request is never divided."""
+
+COMMITS_REMEMBERED = 1_000
+"""After so many commits the cuts of accounts are read anew, so that memory stays bounded."""
+
+_log = logger("writer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Submission:
+    """The events of one request. ``owner``: whose identities they have; ``request``: its id.
+
+    ``rows``: the place of each event in the request, from 1; ``refused``: what is not stored.
+    """
+
+    request: str
+    owner: str
+    rows: Sequence[int]
+    events: Sequence[NewEvent]
+    refused: Sequence[RefusedEvent]
+
+    @property
+    def received(self) -> int:
+        """How many the request had in all."""
+        return len(self.events) + len(self.refused)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Settled:
+    """What became of a submission: verdicts in the order of its rows, or the error.
+
+    ``group``: how many were settled with one commit, which took ``commit_s``.
+    """
+
+    submission: Submission
+    verdicts: tuple[Verdict, ...] = ()
+    error: Exception | None = None
+    group: int
+    commit_s: float
+
+
+class WriterFullError(StoreError):
+    """So many events wait for the disk that no more are taken: later they may be."""
+
+
+class WriterStoppedError(StoreError):
+    """The writer was stopped."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Writer:
+    """Takes submissions from any thread and settles them from its own, group by group.
+
+    ``clock``: gives the moment at which a group comes in. ``announce`` is called in the writer's
+    thread with each group that is settled, and must not block. ``waiting_events``: beyond so many
+    ``submit`` raises.
+    """
+
+    store: Store
+    clock: Callable[[], int]
+    announce: Callable[[Sequence[Settled]], None]
+    waiting_events: int
+    waiting: int = field(default=0, init=False)
+    """Events that wait, or are being stored."""
+    _queue: SimpleQueue[Submission | None] = field(default_factory=SimpleQueue, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
+    _stopping: bool = field(default=False, init=False)
+    _cuts: AccountCuts = field(default_factory=AccountCuts, init=False)
+    _commits: int = field(default=0, init=False)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Settle what was submitted, then end the thread."""
+        with self._lock:
+            self._stopping = True
+        self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def running(self) -> bool:
+        """Whether submissions are settled."""
+        alive = self._thread is not None and self._thread.is_alive()
+        return alive and self.store.stopped is None
+
+    def submit(self, submission: Submission) -> None:
+        """Queue a submission. WriterFullError where too many events wait, WriterStoppedError where
+        nothing is taken any more.
+        """
+        received = submission.received
+        with self._lock:
+            if self._stopping:
+                raise WriterStoppedError(self.store.where, "the service is stopping; try again")
+            if self.waiting and self.waiting + received > self.waiting_events:
+                raise WriterFullError(
+                    self.store.where, f"{self.waiting:,} events wait to be stored; try again"
+                )
+            self.waiting += received
+            self._queue.put(submission)
+
+    def _run(self) -> None:
+        ending = False
+        while not ending:
+            group: list[Submission] = []
+            events = 0
+            one = self._queue.get()
+            while one is not None:
+                group.append(one)
+                events += one.received
+                if events >= EVENTS_AT_ONCE:
+                    break
+                try:
+                    one = self._queue.get_nowait()
+                except Empty:
+                    break
+            ending = one is None
+            if group:
+                settled = self._settled(group)
+                with self._lock:
+                    self.waiting -= events
+                self._tell(settled)
+
+    def _tell(self, settled: Sequence[Settled]) -> None:
+        try:
+            self.announce(settled)
+        except Exception:  # the thread must live: others wait
+            _log.exception("not_announced", requests=len(settled))
+
+    def _settled(self, group: Sequence[Submission]) -> list[Settled]:
+        started_s = time.perf_counter()
+        verdicts: list[tuple[Verdict, ...]] = [()] * len(group)
+        failed: Exception | None = None
+        try:
+            verdicts = self._stored(group)
+        except Exception as error:
+            # What one request holds may be more than the store can take: the others are tried
+            # without it. Where it is the store that cannot, trying each alone is in vain.
+            if len(group) > 1 and not isinstance(error, StoreBusyError | StoreStoppedError):
+                return [settled for one in group for settled in self._settled([one])]
+            if not isinstance(error, StoreError):
+                _log.exception("not_stored", request_id=group[0].request)
+            failed = error
+        commit_s = time.perf_counter() - started_s
+        return [
+            Settled(
+                submission=one,
+                verdicts=given,
+                error=failed,
+                group=len(group),
+                commit_s=commit_s,
+            )
+            for one, given in zip(group, verdicts, strict=True)
+        ]
+
+    def _stored(self, group: Sequence[Submission]) -> list[tuple[Verdict, ...]]:
+        """Store a group in one transaction: verdicts for each, in the order of its rows."""
+        received_at = self.clock()
+        if self._commits % COMMITS_REMEMBERED == 0:
+            self._cuts = AccountCuts()
+        self._commits += 1
+
+        def store_it(connection: Connection) -> list[tuple[Verdict, ...]]:
+            epoch = current_epoch(connection)
+            given = _appended(connection, group=group, epoch=epoch, received_at=received_at)
+            new = [
+                event
+                for one, verdicts in zip(group, given, strict=True)
+                for event, verdict in zip(one.events, verdicts, strict=True)
+                if verdict.kind == "accepted"
+            ]
+            if new:
+                keep_totals(connection, events=new, epoch=epoch, cuts=self._cuts)
+            _record(connection, group=group, given=given, received_at=received_at)
+            return given
+
+        return self.store.beside(store_it)
+
+
+def _appended(
+    connection: Connection,
+    *,
+    group: Sequence[Submission],
+    epoch: int,
+    received_at: int,
+) -> list[tuple[Verdict, ...]]:
+    """Append the events owner by owner, since identities are apart by owner."""
+    given: list[tuple[Verdict, ...]] = [()] * len(group)
+    for owner in sorted({one.owner for one in group}):
+        places = [place for place, one in enumerate(group) if one.owner == owner]
+        rows = [event for place in places for event in group[place].events]
+        verdicts = append_events(
+            connection, owner=owner, rows=rows, epoch=epoch, received_at=received_at
+        )
+        start = 0
+        for place in places:
+            end = start + len(group[place].events)
+            given[place] = verdicts[start:end]
+            start = end
+    return given
+
+
+def _record(
+    connection: Connection,
+    *,
+    group: Sequence[Submission],
+    given: Sequence[tuple[Verdict, ...]],
+    received_at: int,
+) -> None:
+    """The counters of the group, and its refused events, numbered through the group."""
+    counts = {"accepted": 0, "duplicate": 0, "conflict": 0, "rejected": 0}
+    refusals: list[Refusal] = []
+    received = 0
+    for one, verdicts in zip(group, given, strict=True):
+        for refused in one.refused:
+            reason = f"request {one.request}, event {refused.row}: {refused.reason}"
+            refusals.append(Refusal(row=received + refused.row, verdict="rejected", reason=reason))
+            counts["rejected"] += 1
+        for row, event, verdict in zip(one.rows, one.events, verdicts, strict=True):
+            counts[verdict.kind] += 1
+            if verdict.kind == "conflict":
+                sentence = _conflict(event, verdict=verdict)
+                reason = f"request {one.request}, event {row}: {sentence}"
+                refusals.append(Refusal(row=received + row, verdict="conflict", reason=reason))
+        received += one.received
+    delivery = Delivery(
+        delivery=f"http:{uuid.uuid4().hex}",
+        file="/v1/events",
+        first_row=1,
+        received=received,
+        received_at=received_at,
+        **counts,
+    )
+    append_delivery(connection, delivery=delivery, refusals=refusals)
+
+
+def _conflict(event: NewEvent, *, verdict: Verdict) -> str:
+    return (
+        f'the event "{event.id}" of "{event.source}" has other content here than the one that '
+        f"came in at {moment_text(verdict.first_received_at)}, which stands"
+    )

@@ -1,0 +1,141 @@
+"""Sums of stored events by time, by what they name and by unit, a page at a time.
+
+Invariant: a sum is over the events up to a given one alone, so that pages read one after another
+belong together, whatever came in meanwhile. Sums are exact, beyond 64 bits, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Dialect, Integer, cast, func, literal, select, tuple_
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.elements import ColumnElement
+
+from billing.store.table_parts import Whole, Words
+from billing.store.tables import EVENTS
+from pricing_rules.period import Period
+from pricing_rules.usage.event_columns import DIMENSION_PREFIX
+from pricing_rules.usage.units import REQUESTS
+
+EventLabel = Literal["model", "service_tier", "region", "outcome"]
+"""A column of an event that sums can be apart by; a dimension is ``dimensions.<name>``."""
+
+_LOW_BITS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageSum:
+    """The sum of a leaf; the unit ``requests`` has the number of events.
+
+    ``labels``: in the order in which they were asked for; "" for what an event does not name.
+    """
+
+    start_at: int
+    labels: tuple[str, ...]
+    unit: str
+    count: int
+
+    @property
+    def key(self) -> tuple[int | str, ...]:
+        """What sums are in order of; no two have the same."""
+        return (self.start_at, *self.labels, self.unit)
+
+
+def last_event_seq(connection: Connection) -> int:
+    """The number of the event that was stored last; 0 where there is none."""
+    return connection.scalar(select(func.max(EVENTS.c.seq))) or 0
+
+
+def read_usage_sums(
+    connection: Connection,
+    *,
+    account: str,
+    period: Period,
+    step_microseconds: int | None,
+    labels: Sequence[str],
+    through_seq: int,
+    after: tuple[int | str, ...] | None,
+    limit: int,
+) -> tuple[UsageSum, ...]:
+    """At most ``limit`` sums over the events of an account in a period, in order of their keys.
+
+    ``step_microseconds``: the length of the time steps that they are apart by, from 1970 on; None:
+    one step, the period. ``labels``: each an ``EventLabel`` or ``dimensions.<name>``.
+    ``through_seq``: events up to this one. ``after``: only keys after this one.
+    """
+    dialect = connection.dialect
+    columns, counted = EVENTS.c, _counted(dialect)
+    start_at: ColumnElement[int] = literal(period.start_at, Whole)
+    from_at = period.start_at
+    if step_microseconds is not None:
+        start_at = columns.occurred_at - columns.occurred_at % step_microseconds
+        if after is not None:
+            from_at = max(from_at, int(after[0]))
+    key: list[ColumnElement[Any]] = [
+        start_at,
+        *(_label(name, dialect=dialect) for name in labels),
+        _text(counted.c.key),
+    ]
+    # By name: PostgreSQL takes an expression with parameters for another one each time.
+    names = [f"key_{place}" for place in range(len(key))]
+    count = cast(counted.c.value, Whole)
+    query = (
+        select(
+            *(one.label(name) for name, one in zip(names, key, strict=True)),
+            func.sum(count.op(">>")(literal(_LOW_BITS, Integer))),
+            func.sum(count.op("&")(2**_LOW_BITS - 1)),
+        )
+        .select_from(EVENTS, counted)
+        .where(
+            columns.account == account,
+            columns.occurred_at >= from_at,
+            columns.occurred_at < period.end_at,
+            columns.seq <= through_seq,
+        )
+        .group_by(*names)
+        .order_by(*names)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(tuple_(*key) > tuple_(*(literal(part) for part in after)))
+    return tuple(
+        UsageSum(
+            start_at=row[0],
+            labels=tuple(row[1 : 1 + len(labels)]),
+            unit=row[1 + len(labels)],
+            count=(int(row[-2]) << _LOW_BITS) + int(row[-1]),
+        )
+        for row in connection.execute(query)
+    )
+
+
+def _counted(dialect: Dialect) -> Any:
+    """The leaves of each event, and the event itself, as rows of (key, value)."""
+    units: ColumnElement[Any]
+    if dialect.name == "sqlite":
+        units = func.json_set(EVENTS.c.units, f"$.{REQUESTS}", 1)
+        each = func.json_each(units)
+    else:
+        units = cast(EVENTS.c.units, JSONB).op("||")(func.jsonb_build_object(REQUESTS, 1))
+        each = func.jsonb_each_text(units)
+    return each.table_valued("key", "value", name="counted", joins_implicitly=True)
+
+
+def _label(name: str, *, dialect: Dialect) -> ColumnElement[str]:
+    if not name.startswith(DIMENSION_PREFIX):
+        column: ColumnElement[str] = EVENTS.c[name]
+        return column
+    dimension = name.removeprefix(DIMENSION_PREFIX)
+    if dialect.name != "sqlite":
+        return _text(func.coalesce(cast(EVENTS.c.dimensions, JSONB).op("->>")(dimension), ""))
+    pairs = func.json_each(EVENTS.c.dimensions).table_valued("key", "value", name="pairs")
+    found = select(pairs.c.value).where(pairs.c.key == dimension).scalar_subquery()
+    return _text(func.coalesce(found, ""))
+
+
+def _text(value: ColumnElement[Any]) -> ColumnElement[str]:
+    """A text that compares byte for byte on every database."""
+    return cast(value, Words)
