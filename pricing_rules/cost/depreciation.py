@@ -73,11 +73,9 @@ def economic_share(
 ) -> float:
     """The tilted annuity: (r + d) / (1 - ((1 - d) / (1 + r))^n) x (1 - d)^t, t whole years of age.
 
-    Economic depreciation is the fall in the market value of an asset over a year (Hardin, Ergas and
-    Small, "Economic depreciation in telecommunications cost models", 1999); where the price of its
-    output falls at a constant rate, charges that follow it are the tilted annuity of regulators
-    (ARCEP, "Criteria for choosing an investment cost annualization methodology", March 2011). Paid
-    at the end of each year, the n charges have a present value of 1 at r. With d = 0 it is the
+    Where the price of what an asset makes falls at a constant rate d, the charge that follows it is
+    the tilted annuity, by which regulators of telecommunications compute economic depreciation.
+    Paid at the end of each year, the n charges have a present value of 1 at r. With d = 0 it is the
     capital recovery factor; with r = d = 0 the straight line.
     """
     ratio_log = log1p(-decline_per_year) - log1p(interest_per_year)
