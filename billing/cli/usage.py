@@ -86,11 +86,13 @@ def convert(
     Example: tokenworks usage convert calls.jsonl --from openai-chat --account a --out usage.jsonl
     """
     from billing.intake.conversion import Origin
+    from billing.operations.files import refuse_input
     from billing.operations.usage_convert import convert_usage, write_converted
     from pricing_rules.document import validate
 
     stated = {"account": account, "source": source, "service_tier": service_tier, "region": region}
     origin = validate(Origin, stated, name="options", lines={})
+    refuse_input(out, inputs=[file])
     with progress("usage convert"):
         found = convert_usage(file, sent_by=sent_by, origin=origin)
     write_converted(found, path=out)

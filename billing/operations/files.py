@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from pricing_rules.document import DocumentError
@@ -57,6 +58,12 @@ def refuse_other(path: Path, *, begins: bytes) -> None:
     """
     if path.is_file() and not (read_file(path) or begins).startswith(begins):
         raise DocumentError(str(path), "holds another document; choose another name")
+
+
+def refuse_input(path: Path, *, inputs: Iterable[Path]) -> None:
+    """DocumentError where a file would be written over one of those that it is made from."""
+    if any(path.exists() and one.exists() and path.samefile(one) for one in inputs):
+        raise DocumentError(str(path), "is what is read here; choose another name")
 
 
 def write_once(path: Path, *, data: bytes) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from billing.operations.files import read_file, write_file
+from billing.operations.files import read_file, refuse_input, write_file
 from billing.operations.price_book import read_book, write_candidate
 from pricing_rules.document import DocumentError, JsonValue
 from pricing_rules.interchange.csv_cards import export_csv, import_csv
@@ -76,7 +76,11 @@ def import_book(
 
 
 def export_book(book: Path, *, target: Format, out: Path) -> PriceBook:
-    """Write a price book in another format. DocumentError names what the format cannot say."""
+    """Write a price book in another format.
+
+    DocumentError names what the format cannot say; a book is not written over.
+    """
+    refuse_input(out, inputs=[book])
     found = read_book(book)
     write_file(out, data=EXPORTS[target](found))
     return found

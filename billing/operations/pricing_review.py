@@ -19,7 +19,7 @@ from billing.domain.charging.pricing_review import PricingReviewReport, ReviewIn
 from billing.domain.charging.report import EventCounts
 from billing.engines.duckdb_totals import Totals, run_totals
 from billing.engines.event_runs import run_span
-from billing.operations.files import read_file, write_file
+from billing.operations.files import read_file, refuse_other, write_file
 from billing.operations.usage_files import RefusedUsage, UsedFile, one_usage
 from pricing_rules.cost.factory import Factory
 from pricing_rules.document import DocumentError, bytes_digest, load_yaml
@@ -186,9 +186,13 @@ def _with_before(period: Period, *, files: ReviewFiles) -> tuple[Period, ...]:
 
 
 def write_page(report: PricingReviewReport, *, path: Path) -> None:
-    """Write a review as one page of HTML."""
+    """Write a review as one page of HTML.
+
+    DocumentError where something else than a page stands at ``path``.
+    """
     from billing.documents.review_page import render_review
 
+    refuse_other(path, begins=b"<!doctype html>")
     write_file(path, data=render_review(report))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from billing.engines.usage_mix import Mixed, run_mix
-from billing.operations.files import read_file, write_file
+from billing.operations.files import read_file, refuse_other, write_file
 from billing.operations.usage_file import Trace
 from billing.operations.usage_files import RefusedUsage, one_usage
 from pricing_rules.document import DocumentError, dump
@@ -62,7 +62,8 @@ def mix_bytes(mix: UsageMix) -> bytes:
 
 
 def write_mix(mix: UsageMix, *, path: Path) -> None:
-    """Write a usage mix as a whole file."""
+    """Write a usage mix as a whole file; DocumentError where something else stands there."""
+    refuse_other(path, begins=b'{"schema": "tokenworks.usage-mix/1"')
     write_file(path, data=mix_bytes(mix))
 
 

@@ -210,6 +210,14 @@ def test_a_published_book_is_never_overwritten_by_an_import(litellm: Path) -> No
     assert "is a published price book" in ran.err
 
 
+def test_a_book_is_not_written_over_by_its_export(litellm: Path) -> None:
+    path = litellm.parent / "book.json"
+    before = write_json(path, book(card(rate_of("input_tokens", "2")))).read_bytes()
+    ran = tokenworks("price", "export", path, "--to", "csv", "--out", path)
+    assert (ran.code, path.read_bytes()) == (2, before)
+    assert ran.sentence == f"{path}: is what is read here; choose another name"
+
+
 def test_an_import_makes_the_service_tiers_that_it_is_asked_for(litellm: Path) -> None:
     assert import_map("--service-tier", "flex", "--service-tier", "batch")["rate_cards"] == 3
     ran = tokenworks(

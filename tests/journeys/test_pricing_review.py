@@ -123,6 +123,17 @@ def test_the_page_is_written_and_every_input_has_its_digest(tmp_path: Path) -> N
     assert pool["hours_source"] == "f"
 
 
+def test_a_page_is_never_written_over_another_document(tmp_path: Path) -> None:
+    page = tmp_path / "review.html"
+    assert reviewed(tmp_path, "--out", page).code == 0
+    assert reviewed(tmp_path, "--out", page).code == 0
+    before = (tmp_path / "book.json").read_bytes()
+    ran = reviewed(tmp_path, "--out", tmp_path / "book.json")
+    assert ran.code == 2
+    assert "book.json: holds another document; choose another name" in ran.err
+    assert (tmp_path / "book.json").read_bytes() == before
+
+
 def test_what_an_hour_cost_before_is_spend(tmp_path: Path) -> None:
     # The same usage in both weeks, at 2.40 an hour and then at 3.60.
     events = [

@@ -57,6 +57,14 @@ def test_answers_become_usage_that_is_rated(tmp_path: Path) -> None:
     assert rated["accounts"][0]["total_exact"] == "0.0022"
 
 
+def test_payloads_are_not_written_over_by_their_events(tmp_path: Path) -> None:
+    calls = write_lines(tmp_path, line(1, ANSWER))
+    before = calls.read_bytes()
+    ran = tokenworks("usage", "convert", calls, "--from", "openai-chat", "--out", calls)
+    assert (ran.code, calls.read_bytes()) == (2, before)
+    assert ran.sentence == f"{calls}: is what is read here; choose another name"
+
+
 def test_a_report_names_what_is_refused_unmapped_and_assumed(tmp_path: Path) -> None:
     wrong = {**ANSWER, "usage": {**USAGE, "total_tokens": 1}}
     odd = {**ANSWER, "usage": {"prompt_tokens": 1, "completion_tokens": 1, "dream_tokens": 7}}

@@ -27,6 +27,15 @@ def mixed(folder: Path, *arguments: str | Path) -> Json:
     return ran.json
 
 
+def test_a_mix_is_written_over_an_earlier_one_and_over_nothing_else(tmp_path: Path) -> None:
+    usage = write_events(tmp_path, EVENTS, form="csv")
+    assert mixed(tmp_path, "--usage", usage) == mixed(tmp_path, "--usage", usage)
+    before = usage.read_bytes()
+    ran = tokenworks("usage", "mix", "--usage", usage, "--out", usage)
+    assert (ran.code, usage.read_bytes()) == (2, before)
+    assert ran.sentence == f"{usage}: holds another document; choose another name"
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_usage_file_becomes_a_mix(tmp_path: Path, form: str) -> None:
     found = mixed(tmp_path, "--usage", write_events(tmp_path, EVENTS, form=form))
