@@ -6,15 +6,13 @@ said in its title.
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import altair as alt
-import vl_convert
 
-from billing.documents.charts import COLOURS, INK, themed
+from billing.documents.charts import COLOURS, INK, inline_svg, number_axis
 from billing.domain.charging.backtest_report import AccountRecord, BacktestReport
 
 BEFORE, AFTER = "before", "after"
@@ -28,8 +26,6 @@ _WIDTH = 400
 _ROW = 24
 _STEPS_PERCENT = (5, 10, 25, 50)
 """Where the groups of changes end, in per cent of what an account paid before."""
-
-_ID = re.compile(r'(id="|href="#|url\(#)')
 
 
 def revenue_chart(report: BacktestReport) -> str:
@@ -53,7 +49,7 @@ def revenue_chart(report: BacktestReport) -> str:
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar(height={"band": 0.85})
         .encode(
-            x=alt.X("amount:Q", title=f"revenue, {report.currency}", axis=_numbers()),
+            x=alt.X("amount:Q", title=f"revenue, {report.currency}", axis=number_axis()),
             y=alt.Y("card:N", sort=names, title=None, axis=_labels()),
             yOffset=alt.YOffset("side:N", sort=[BEFORE, AFTER]),
             color=alt.Color(
@@ -65,7 +61,7 @@ def revenue_chart(report: BacktestReport) -> str:
         )
         .properties(width=_WIDTH, height=2 * _ROW * max(len(names), 1) * 0.7)
     )
-    return _svg(chart, prefix="revenue")
+    return inline_svg(chart, prefix="revenue")
 
 
 def distribution_chart(report: BacktestReport) -> str:
@@ -93,7 +89,7 @@ def distribution_chart(report: BacktestReport) -> str:
         .mark_text(dy=-7, color=INK, fontSize=11)
         .encode(text=alt.Text("accounts:Q", format=",.0f"))
     )
-    return _svg((bars + counted).properties(width=_WIDTH, height=220), prefix="distribution")
+    return inline_svg((bars + counted).properties(width=_WIDTH, height=220), prefix="distribution")
 
 
 def accounts_chart(report: BacktestReport) -> str:
@@ -114,7 +110,7 @@ def accounts_chart(report: BacktestReport) -> str:
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar(height={"band": 0.7})
         .encode(
-            x=alt.X("change:Q", title=f"change, {report.currency}", axis=_numbers()),
+            x=alt.X("change:Q", title=f"change, {report.currency}", axis=number_axis()),
             y=alt.Y("account:N", sort=names, title=None, axis=_labels()),
             color=alt.Color(
                 "kind:N",
@@ -124,7 +120,7 @@ def accounts_chart(report: BacktestReport) -> str:
         )
         .properties(width=_WIDTH, height=_ROW * max(len(names), 1))
     )
-    return _svg(chart, prefix="accounts")
+    return inline_svg(chart, prefix="accounts")
 
 
 def _sides(name: str, *, before: Fraction, after: Fraction) -> list[dict[str, object]]:
@@ -156,16 +152,5 @@ def _group(account: AccountRecord) -> str:
     return groups[middle + (passed + 1) * (1 if account.change > 0 else -1)]
 
 
-def _numbers() -> alt.Axis:
-    return alt.Axis(format=",.3~r", tickCount=6, labelOverlap=True)
-
-
 def _labels() -> alt.Axis:
     return alt.Axis(labelLimit=190)
-
-
-def _svg(chart: Any, *, prefix: str) -> str:
-    """The chart as an SVG element; its ids begin with the prefix, for a page has several."""
-    spec: dict[str, Any] = themed(chart).to_dict()
-    svg: str = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
-    return _ID.sub(rf"\1{prefix}-", svg)

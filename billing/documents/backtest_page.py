@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
 from billing.documents.backtest_charts import accounts_chart, distribution_chart, revenue_chart
+from billing.documents.page import render_page
 from billing.domain.charging.backtest_report import (
     AccountRecord,
     BacktestReport,
@@ -25,7 +23,6 @@ from billing.domain.charging.backtest_report import (
 from pricing_rules.money import currency, exact_text
 from pricing_rules.planning.gates import percent_text
 
-_TEMPLATE = Path(__file__).with_name("backtest.html")
 _ACCOUNTS = 15
 _ROWS = 30
 _SIGNIFICANT = 4
@@ -36,11 +33,7 @@ View = dict[str, Any]
 
 def render_backtest(report: BacktestReport) -> bytes:
     """The page of a backtest, UTF-8."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(_view(report)).encode()
+    return render_page("backtest.html", view=_view(report))
 
 
 def _view(report: BacktestReport) -> View:

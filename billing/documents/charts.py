@@ -7,6 +7,7 @@ used.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -33,6 +34,7 @@ _PIXELS_PER_POINT = 2
 _PANELS_IN_A_ROW = 3
 _PANEL_HEIGHT = 280
 _DECADES = [step * 10**power for power in range(-6, 5) for step in (1, 2, 5)]
+_SVG_IDS = re.compile(r'(id="|href="#|url\(#)')
 _FONTS = Path(__file__).parent / "fonts"
 
 vl_convert.register_font_directory(str(_FONTS))
@@ -54,6 +56,17 @@ def picture(chart: alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChar
     svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
     png = vl_convert.vegalite_to_png(spec, scale=_PIXELS_PER_POINT, allowed_base_urls=[])
     return Picture(svg=svg.encode(), png=bytes(png))
+
+
+def inline_svg(chart: Any, *, prefix: str) -> str:
+    """The chart as an SVG element; its ids begin with the prefix, for a page has several."""
+    svg: str = vl_convert.vegalite_to_svg(themed(chart).to_dict(), allowed_base_urls=[])
+    return _SVG_IDS.sub(rf"\1{prefix}-", svg)
+
+
+def number_axis() -> alt.Axis:
+    """An axis of numbers with three digits, and no more ticks than can be read."""
+    return alt.Axis(format=",.3~r", tickCount=6, labelOverlap=True)
 
 
 def themed(chart: Any) -> Any:

@@ -6,13 +6,11 @@ said in its title.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import altair as alt
-import vl_convert
 
-from billing.documents.charts import COLOURS, INK, themed
+from billing.documents.charts import COLOURS, INK, inline_svg, number_axis
 from billing.domain.charging.pricing_review import PricingReviewReport, RateFigures, VarianceFigures
 
 GOOD: Final = COLOURS[0]
@@ -22,7 +20,6 @@ GREY: Final = "#9AA5B1"
 SHOWN_RATES = 12
 _WIDTH = 400
 _ROW = 24
-_ID = re.compile(r'(id="|href="#|url\(#)')
 _EFFECTS = ("spend", "utilization", "mix", "efficiency")
 
 
@@ -41,13 +38,15 @@ def rooms_chart(report: PricingReviewReport) -> str | None:
         return None
     names = [str(row["rate"]) for row in rows]
     base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("percent:Q", title="room over the floor, % of the floor", axis=_numbers()),
+        x=alt.X("percent:Q", title="room over the floor, % of the floor", axis=number_axis()),
         y=alt.Y("rate:N", sort=names, title=None, axis=alt.Axis(labelLimit=340)),
     )
     bars = base.mark_bar(height={"band": 0.7}).encode(
         color=_two(("over the floor", GOOD), ("under the floor", BAD), field="kind")
     )
-    return _svg(_with_zero(bars).properties(width=300, height=_ROW * len(rows)), prefix="rooms")
+    return inline_svg(
+        _with_zero(bars).properties(width=300, height=_ROW * len(rows)), prefix="rooms"
+    )
 
 
 def pools_chart(report: PricingReviewReport) -> str | None:
@@ -65,7 +64,7 @@ def pools_chart(report: PricingReviewReport) -> str | None:
         return None
     order = ["used", "breaks even at", "stated in the floors"]
     base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("percent:Q", title="share of the available hours, %", axis=_numbers()),
+        x=alt.X("percent:Q", title="share of the available hours, %", axis=number_axis()),
         y=alt.Y("pool:N", title=None, axis=alt.Axis(labelLimit=190)),
         yOffset=alt.YOffset("name:N", sort=order),
     )
@@ -81,7 +80,7 @@ def pools_chart(report: PricingReviewReport) -> str | None:
         text=alt.Text("percent:Q", format=".1f")
     )
     height = 3 * _ROW * len(report.pools)
-    return _svg((bars + texts).properties(width=_WIDTH, height=height), prefix="pools")
+    return inline_svg((bars + texts).properties(width=_WIDTH, height=height), prefix="pools")
 
 
 def variance_chart(report: PricingReviewReport) -> str | None:
@@ -106,7 +105,7 @@ def variance_chart(report: PricingReviewReport) -> str | None:
         ),
     )
     texts = base.mark_text(dy=-7, color=INK, fontSize=11).encode(y="top:Q", text="label:N")
-    return _svg((bars + texts).properties(width=_WIDTH, height=230), prefix="variance")
+    return inline_svg((bars + texts).properties(width=_WIDTH, height=230), prefix="variance")
 
 
 def accounts_chart(report: PricingReviewReport) -> str | None:
@@ -127,13 +126,13 @@ def accounts_chart(report: PricingReviewReport) -> str | None:
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar(height={"band": 0.7})
         .encode(
-            x=alt.X("percent:Q", title="margin, % of costed revenue", axis=_numbers()),
+            x=alt.X("percent:Q", title="margin, % of costed revenue", axis=number_axis()),
             y=alt.Y("account:N", sort=names, title=None, axis=alt.Axis(labelLimit=190)),
             color=_two(("earns", GOOD), ("loses", BAD), field="kind"),
         )
     )
     height = _ROW * len(rows) * 0.8
-    return _svg(_with_zero(bars).properties(width=_WIDTH, height=height), prefix="accounts")
+    return inline_svg(_with_zero(bars).properties(width=_WIDTH, height=height), prefix="accounts")
 
 
 def rate_name(one: RateFigures) -> str:
@@ -178,13 +177,3 @@ def _with_zero(chart: Any) -> Any:
         .encode(x="zero:Q")
     )
     return chart + zero
-
-
-def _numbers() -> alt.Axis:
-    return alt.Axis(format=",.3~r", tickCount=6, labelOverlap=True)
-
-
-def _svg(chart: Any, *, prefix: str) -> str:
-    """The chart as an SVG element; its ids begin with the prefix, for a page has several."""
-    svg: str = vl_convert.vegalite_to_svg(themed(chart).to_dict(), allowed_base_urls=[])
-    return _ID.sub(rf"\1{prefix}-", svg)

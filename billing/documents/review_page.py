@@ -8,10 +8,8 @@ bytes.
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-
+from billing.documents.page import render_page
 from billing.documents.review_charts import (
     SHOWN_RATES,
     accounts_chart,
@@ -25,16 +23,10 @@ from pricing_rules.money import Currency, currency
 from pricing_rules.planning.cause import amount_text
 from pricing_rules.planning.gates import percent_text
 
-_TEMPLATE = Path(__file__).with_name("review.html")
-
 
 def render_review(report: PricingReviewReport) -> bytes:
     """The page of a pricing review, UTF-8."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(_view(report)).encode()
+    return render_page("review.html", view=_view(report))
 
 
 def _view(report: PricingReviewReport) -> View:
