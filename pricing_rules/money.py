@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Annotated
 
@@ -184,3 +184,16 @@ def allocate_minor(exact: Sequence[Fraction], *, total_minor: int) -> tuple[int,
     for i in by_fraction[:leftover]:
         floors[i] += 1
     return tuple(floors)
+
+
+def to_read(exact: Fraction) -> Decimal:
+    """A figure to 60 digits, to be shortened for the eye; never computed with, never kept."""
+    return Context(prec=60).divide(Decimal(exact.numerator), Decimal(exact.denominator))
+
+
+def amount_text(amount: Fraction, *, unit: Currency) -> str:
+    """An amount to its minor unit, or to four digits where it is under 1 (display only)."""
+    exact, digits = to_read(amount), unit.minor_digits
+    if exact and abs(exact) < 1:
+        digits = 3 - exact.adjusted()
+    return f"{exact:,.{digits}f}"

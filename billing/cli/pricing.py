@@ -21,11 +21,11 @@ from billing.cli.offline import (
     usage_period,
     usages_option,
 )
-from billing.cli.output import format_option, print_rows, say
+from billing.cli.output import format_option, print_rows, readable, say
 from billing.domain.charging.pricing_review import PricingReviewReport, RateFigures
 from billing.operations.pricing_review import ReviewFiles, review_pricing, write_page
 from pricing_rules.document import dump
-from pricing_rules.money import decimal_text, exact_text
+from pricing_rules.money import decimal_text, exact_text, to_read
 from pricing_rules.period import Period
 from pricing_rules.planning.gates import percent_text
 
@@ -285,6 +285,6 @@ def _first(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
 def _short(value: object) -> object:
     text = str(value)
     try:
-        return text if len(text) <= 12 else f"{float(Fraction(text)):.6g}"
+        return text if len(text) <= 12 else readable(to_read(Fraction(text)))
     except ValueError:
         return text

@@ -8,7 +8,6 @@ bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -20,13 +19,11 @@ from billing.domain.charging.backtest_report import (
     ComparisonRecord,
     SideRecord,
 )
-from pricing_rules.money import currency, exact_text
+from pricing_rules.money import Currency, amount_text, currency, exact_text
 from pricing_rules.planning.gates import percent_text
 
 _ACCOUNTS = 15
 _ROWS = 30
-_SIGNIFICANT = 4
-"""Digits shown of an amount under 1."""
 
 View = dict[str, Any]
 
@@ -37,7 +34,7 @@ def render_backtest(report: BacktestReport) -> bytes:
 
 
 def _view(report: BacktestReport) -> View:
-    digits = currency(report.currency).minor_digits
+    unit = currency(report.currency)
     cards = sorted(report.rate_cards, key=lambda card: -abs(card.change))
     shown = _largest_changes(report.accounts)
     return {
@@ -45,21 +42,21 @@ def _view(report: BacktestReport) -> View:
         "period": report.period.replace("/", " to "),
         "currency": report.currency,
         "gates": report.gates,
-        "tiles": _tiles(report, digits=digits),
+        "tiles": _tiles(report, unit=unit),
         "charts": _charts(report),
         "cards": {
             "rows": [
-                _compared([one.model, one.service_tier], one=one, digits=digits)
+                _compared([one.model, one.service_tier], one=one, unit=unit)
                 for one in cards[:_ROWS]
             ],
             "caption": _cut(len(cards), shown=_ROWS, what="rate cards"),
         },
         "accounts": {
             "count": f"{len(report.accounts):,}",
-            "rows": [_compared([one.account], one=one, digits=digits) for one in shown],
+            "rows": [_compared([one.account], one=one, unit=unit) for one in shown],
             "caption": _cut(len(report.accounts), shown=len(shown), what="accounts"),
         },
-        "sections": _sections(report, digits=digits),
+        "sections": _sections(report, unit=unit),
         "inputs": _inputs(report),
         "events": {
             "counted": f"{report.total.events:,}",
@@ -84,15 +81,15 @@ def _largest_changes(accounts: Sequence[AccountRecord]) -> list[AccountRecord]:
     return rises[:_ACCOUNTS] + falls[-_ACCOUNTS:]
 
 
-def _tiles(report: BacktestReport, *, digits: int) -> list[View]:
+def _tiles(report: BacktestReport, *, unit: Currency) -> list[View]:
     total, changes = report.total, report.distribution
     before, after = total.before, total.after
     return [
         {
             "name": "Revenue",
-            "figure": _amount(after.revenue, digits=digits)["shown"],
+            "figure": _amount(after.revenue, unit=unit)["shown"],
             "beside": f"{_signed(total.change_share)} from "
-            f"{_amount(before.revenue, digits=digits)['shown']}",
+            f"{_amount(before.revenue, unit=unit)['shown']}",
         },
         {
             "name": "Margin",
@@ -132,20 +129,20 @@ def _charts(report: BacktestReport) -> list[View]:
     return [{"title": title, "svg": svg} for title, svg in drawn]
 
 
-def _compared(names: Sequence[str], *, one: ComparisonRecord, digits: int) -> View:
+def _compared(names: Sequence[str], *, one: ComparisonRecord, unit: Currency) -> View:
     return {
         "names": names,
         "events": f"{one.events:,}",
-        "before": _amount(one.before.revenue, digits=digits),
-        "after": _amount(one.after.revenue, digits=digits),
-        "change": _amount(one.change, digits=digits),
+        "before": _amount(one.before.revenue, unit=unit),
+        "after": _amount(one.after.revenue, unit=unit),
+        "change": _amount(one.change, unit=unit),
         "percent": _signed(one.change_share),
         "margin_before": percent_text(one.before.margin_share),
         "margin_after": percent_text(one.after.margin_share),
     }
 
 
-def _sections(report: BacktestReport, *, digits: int) -> list[View]:
+def _sections(report: BacktestReport, *, unit: Currency) -> list[View]:
     after, before = report.after, report.before
     return [
         {
@@ -160,7 +157,7 @@ def _sections(report: BacktestReport, *, digits: int) -> list[View]:
                     one.model,
                     one.service_tier,
                     *(
-                        _amount(figure, digits=digits)["shown"]
+                        _amount(figure, unit=unit)["shown"]
                         for figure in (one.revenue, one.floor, one.shortfall)
                     ),
                 ]
@@ -228,17 +225,9 @@ def _events(report: BacktestReport) -> str:
     )
 
 
-def _amount(amount: Fraction, *, digits: int) -> View:
+def _amount(amount: Fraction, *, unit: Currency) -> View:
     sense = "more" if amount > 0 else "less" if amount < 0 else ""
-    return {"shown": _shortened(amount, digits=digits), "exact": exact_text(amount), "sense": sense}
-
-
-def _shortened(amount: Fraction, *, digits: int) -> str:
-    """An amount to its minor unit, or to four digits where it is under 1."""
-    exact = Context(prec=60).divide(Decimal(amount.numerator), Decimal(amount.denominator))
-    if exact and abs(exact) < 1:
-        digits = _SIGNIFICANT - 1 - exact.adjusted()
-    return f"{exact:,.{digits}f}"
+    return {"shown": amount_text(amount, unit=unit), "exact": exact_text(amount), "sense": sense}
 
 
 def _quantity(quantity: int, *, scale: int) -> str:

@@ -19,8 +19,7 @@ from billing.documents.review_charts import (
 )
 from billing.documents.review_tables import View, exact_or_none, review_tables, signed_text
 from billing.domain.charging.pricing_review import PricingReviewReport
-from pricing_rules.money import Currency, currency
-from pricing_rules.planning.cause import amount_text
+from pricing_rules.money import Currency, amount_text, currency
 from pricing_rules.planning.gates import percent_text
 
 

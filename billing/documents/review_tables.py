@@ -19,8 +19,7 @@ from billing.domain.charging.pricing_review import (
     RateFigures,
     VarianceFigures,
 )
-from pricing_rules.money import Currency, currency, exact_text
-from pricing_rules.planning.cause import amount_text
+from pricing_rules.money import Currency, amount_text, currency, exact_text, to_read
 from pricing_rules.planning.gates import percent_text
 
 _RATES = 15
@@ -339,7 +338,7 @@ def _per_million(amount: Fraction | None) -> View:
     if amount is None:
         return {"shown": ""}
     exact = exact_text(amount)
-    shown = exact if len(exact) <= _DIGITS + 2 else f"{float(amount):,.{_DIGITS}g}"
+    shown = exact if len(exact) <= _DIGITS + 2 else f"{to_read(amount):,.{_DIGITS}g}"
     return {"shown": shown, "exact": exact}
 
 

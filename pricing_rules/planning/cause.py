@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal
 
 from pricing_rules.cost.floor import quantise
-from pricing_rules.money import Currency, exact_text
+from pricing_rules.money import exact_text
 from pricing_rules.planning.account_margins import (
     AccountMargin,
     AccountMargins,
@@ -28,9 +28,6 @@ CauseKind = Literal["discounts", "rates", "unit_share", "card_mix", "rate_level"
 """What drives a margin: discounts; rates that it meets, such as those of a window; much of one unit
 (long output, cached input); cards that earn little; rates under cost that all meet; nothing.
 """
-
-_SIGNIFICANT: Final = 4
-"""Digits shown of an amount under 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +49,6 @@ def cause_of(one: AccountMargin, *, among: AccountMargins, charges: Iterable[Cha
     }[effect.kind]  # fmt: skip
     sentence = write(_Compared(one=one, among=among, about=effect.about, charges=tuple(charges)))
     return Cause(kind=_KINDS[effect.kind], amount=one.of_kind(effect.kind), sentence=sentence)
-
-
-def amount_text(amount: Fraction, *, unit: Currency) -> str:
-    """An amount to its minor unit, or to four digits where it is under 1 (display only)."""
-    exact = Context(prec=60).divide(Decimal(amount.numerator), Decimal(amount.denominator))
-    digits = unit.minor_digits
-    if exact and abs(exact) < 1:
-        digits = _SIGNIFICANT - 1 - exact.adjusted()
-    return f"{exact:,.{digits}f}"
 
 
 def nine_digits(exact: Fraction | None) -> Decimal | None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from pricing_rules.money import Currency
-from pricing_rules.planning.cause import amount_text
+from pricing_rules.money import Currency, amount_text
 from pricing_rules.planning.gates import percent_text
 from pricing_rules.planning.review import PricingReview
 from pricing_rules.planning.variance import EFFECTS, CostVariance

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from billing.cli.pricing import _short
 from billing.domain.charging.pricing_review import PricingReviewReport
 from pricing_rules.document import bytes_digest, load_json
 from tests.billing.operations.made_store import agreement_text
@@ -269,6 +270,14 @@ def test_the_table_shows_ten_rows_of_a_part_and_the_conclusions(tmp_path: Path) 
     assert "2 more (--format" in ran.text
     assert ran.err.startswith("No rate is under its floor; the least room is 58.42 %")
     assert "The cost of a token is not compared with the period before" in ran.err
+
+
+def test_the_table_shortens_exact_values_without_an_exponent() -> None:
+    # A float would show the first as 1e-05 and take the last digits of the second for its own.
+    assert _short("0.00001234567") == "0.0000123457"
+    assert _short("12345678901234567.25") == "12,345,678,901,234,567"
+    assert _short("1/30000000000") == "0.0000000000333333"
+    assert _short("2026-11-01T00:00:00Z") == "2026-11-01T00:00:00Z"
 
 
 def test_refused_rows_are_named_with_their_file(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pricing_rules.document import DocumentError
-from pricing_rules.money import currency
-from pricing_rules.planning.cause import amount_text, nine_digits
+from pricing_rules.money import amount_text, currency
+from pricing_rules.planning.cause import nine_digits
 from pricing_rules.planning.conclusions import conclusions, count_text
 from pricing_rules.planning.pool_use import PoolHours
 from pricing_rules.planning.review import WORST_ACCOUNTS, PricingReview, pricing_review
