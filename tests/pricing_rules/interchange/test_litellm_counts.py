@@ -134,6 +134,11 @@ def test_a_resolution_is_a_dimension() -> None:
     }
 
 
+def test_what_is_transcribed_by_tokens_has_no_rate_of_a_second() -> None:
+    fields = {"mode": "audio_transcription", "input_cost_per_token": 2.5e-06}
+    assert rates(from_litellm({"m": fields})) == {"input_tokens": "2.5 per 1000000"}
+
+
 def test_pages_in_batch_have_their_own_rate_or_the_plain_one() -> None:
     fields = {
         "ocr_cost_per_page": 0.002,
