@@ -13,8 +13,9 @@ from typing import Literal, get_args
 
 import msgspec
 
+from billing.store.events import last_event_seq
 from billing.store.store import Store
-from billing.store.usage_sums import EventLabel, UsageSum, last_event_seq, read_usage_sums
+from billing.store.usage_sums import EventLabel, UsageSum, read_usage_sums
 from pricing_rules.document import DocumentError, content_digest
 from pricing_rules.period import MICROSECONDS, Period
 from pricing_rules.usage.event_columns import DIMENSION_PREFIX

@@ -35,6 +35,7 @@ class NewEvent:
 
     ``units``: its leaf counts at the units' scale. ``dimensions``: all that it has.
     ``payload_digest``: of its content; two events of one account with the same digest are the same.
+    ``timed_by``: "receipt" where it states no moment, so that it is that at which it came in.
     """
 
     source: str
@@ -49,6 +50,7 @@ class NewEvent:
     outcome: str
     dimensions: Mapping[str, str]
     units: Mapping[str, int]
+    timed_by: str = "event"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ class StoredEvent:
     id: str
     account: str
     occurred_at: int
+    timed_by: str
     model: str
     service_tier: str
     region: str
@@ -98,8 +101,8 @@ class _First(NamedTuple):
     received_at: int
 
 
-_ID_NAMES = ("owner", "source", "id", "payload_digest", "account", "epoch", "received_at")
-_EVENT_NAMES = tuple(column.name for column in EVENTS.c if column.name != "seq")
+_ID_NAMES = tuple(column.name for column in EVENT_IDS.c)
+_EVENT_NAMES = tuple(column.name for column in EVENTS.c)
 
 
 def append_events(
@@ -143,10 +146,13 @@ def _append_looked_up(
     firsts = _stored_firsts(connection, owner=shared[0], keys=keys)
     reach("events.looked_up")
     new = [event for key, event in zip(keys, events, strict=True) if key not in firsts]
-    ids = [_id_row(event, shared=shared) for event in new]
+    following = last_event_seq(connection) + 1
+    ids = [_id_row(one, seq=seq, shared=shared) for seq, one in enumerate(new, start=following)]
     append_rows(connection, table=EVENT_IDS, names=_ID_NAMES, rows=ids)
     reach("events.ids_appended")
-    stored = [_event_row(event, shared=shared) for event in new]
+    stored = [
+        _event_row(one, seq=seq, shared=shared) for seq, one in enumerate(new, start=following)
+    ]
     append_rows(connection, table=EVENTS, names=_EVENT_NAMES, rows=stored)
     reach("events.appended")
     return firsts
@@ -164,12 +170,16 @@ def _append_staged(
         connection,
         tables=(EVENTS, EVENT_IDS),
         names=(*_EVENT_NAMES, "payload_digest"),
-        rows=[(*_event_row(one, shared=shared), one.payload_digest) for one in events],
+        rows=[
+            (*_event_row(one, seq=seq, shared=shared), one.payload_digest)
+            for seq, one in zip(_next_seqs(connection, count=len(events)), events, strict=True)
+        ],
     )
     reach("events.looked_up")
     ids, columns = ", ".join(_ID_NAMES), ", ".join(_EVENT_NAMES)
+    found_as = ids.replace("event", "seq")
     taken = connection.exec_driver_sql(
-        f"INSERT INTO event_ids ({ids}) SELECT {ids} FROM {staged} ORDER BY owner, source, id "
+        f"INSERT INTO event_ids ({ids}) SELECT {found_as} FROM {staged} ORDER BY owner, source, id "
         "ON CONFLICT DO NOTHING RETURNING source, id"
     )
     new = {(source, event_id) for source, event_id in taken.all()}
@@ -197,20 +207,36 @@ def _append_staged(
     return firsts
 
 
-def _id_row(event: NewEvent, *, shared: _Shared) -> tuple[Any, ...]:
+def last_event_seq(connection: Connection) -> int:
+    """The number of the event that was stored last; 0 where there is none."""
+    return connection.scalar(select(func.max(EVENTS.c.seq))) or 0
+
+
+def _next_seqs(connection: Connection, *, count: int) -> Sequence[int]:
+    """Numbers for events, on PostgreSQL; nobody else is given the same."""
+    taken = connection.exec_driver_sql(
+        "SELECT nextval(pg_get_serial_sequence('events', 'seq')) FROM generate_series(1, %s)",
+        (count,),
+    )
+    return tuple(taken.scalars())
+
+
+def _id_row(event: NewEvent, *, seq: int, shared: _Shared) -> tuple[Any, ...]:
     owner, epoch, received_at = shared
-    taken_by = (event.payload_digest, event.account, epoch, received_at)
+    taken_by = (seq, event.payload_digest, event.account, epoch, received_at)
     return (owner, event.source, event.id, *taken_by)
 
 
-def _event_row(event: NewEvent, *, shared: _Shared) -> tuple[Any, ...]:
+def _event_row(event: NewEvent, *, seq: int, shared: _Shared) -> tuple[Any, ...]:
     owner, epoch, received_at = shared
     return (
+        seq,
         owner,
         event.source,
         event.id,
         event.account,
         event.occurred_at,
+        event.timed_by,
         event.model,
         event.service_tier,
         event.region,
@@ -316,6 +342,7 @@ def _stored(row: Row[Any]) -> StoredEvent:
         id=row.id,
         account=row.account,
         occurred_at=row.occurred_at,
+        timed_by=row.timed_by,
         model=row.model,
         service_tier=row.service_tier,
         region=row.region,

@@ -14,12 +14,12 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKeyConstraint,
     Index,
-    UniqueConstraint,
     column,
 )
 from sqlmodel import Field
 
 import billing.store.api_key_tables
+import billing.store.correction_tables
 import billing.store.invoice_tables  # noqa: F401 (they fill METADATA)
 from billing.store.table_parts import (
     GIVEN,
@@ -33,7 +33,7 @@ from billing.store.table_parts import (
     named,
 )
 
-REVISION = "0004"
+REVISION = "0008"
 """The migration at which the schema equals these models; a store at another one is not opened."""
 
 APPEND_ONLY = (
@@ -50,6 +50,9 @@ APPEND_ONLY = (
     "ledger_transactions",
     "ledger_entries",
     "waivers",
+    "corrections",
+    "event_corrections",
+    "backfills",
     "api_keys",
     "api_key_revocations",
     "audit",
@@ -58,12 +61,15 @@ APPEND_ONLY = (
 
 
 class EventIdRow(StoredRow, table=True):
-    """That an event id was taken, and by what; never pruned, so that an id lives for ever."""
+    """That an event id was taken, and by what; never pruned, so that an id lives for ever.
+
+    ``event``: the ``seq`` of the event.
+    """
 
     __tablename__ = "event_ids"
     __table_args__ = (
         *named("owner", "source", "id", "payload_digest", "account"),
-        *at_least(1, "epoch"),
+        *at_least(1, "event", "epoch"),
         *at_least(0, "received_at"),
         KEYED,
     )
@@ -71,6 +77,7 @@ class EventIdRow(StoredRow, table=True):
     owner: str = Field(primary_key=True, sa_type=Words)
     source: str = Field(primary_key=True, sa_type=Words)
     id: str = Field(primary_key=True, sa_type=Words)
+    event: int = Field(sa_type=Whole)
     payload_digest: str = Field(sa_type=Words)
     account: str = Field(sa_type=Words)
     epoch: int = Field(sa_type=Whole)
@@ -78,15 +85,15 @@ class EventIdRow(StoredRow, table=True):
 
 
 class EventRow(StoredRow, table=True):
-    """A usage event: ``units`` are its leaf counts, ``dimensions`` all that it came with."""
+    """A usage event: ``units`` are its leaf counts, ``dimensions`` all that it came with.
+
+    ``timed_by``: "event" where it stated its moment, "receipt" where that is when it came in.
+    """
 
     __tablename__ = "events"
     __table_args__ = (
-        UniqueConstraint("owner", "source", "id"),
-        ForeignKeyConstraint(
-            ["owner", "source", "id"], ["event_ids.owner", "event_ids.source", "event_ids.id"]
-        ),
         Index(None, "account", "occurred_at"),
+        CheckConstraint(column("timed_by").in_(("event", "receipt")), name="timed_by_known"),
         *named("owner", "source", "id", "account", "model", "service_tier", "outcome"),
         *at_least(1, "epoch"),
         *at_least(0, "occurred_at", "request_tokens", "received_at"),
@@ -99,6 +106,7 @@ class EventRow(StoredRow, table=True):
     id: str = Field(sa_type=Words)
     account: str = Field(sa_type=Words)
     occurred_at: int = Field(sa_type=Whole)
+    timed_by: str = Field(sa_type=Words)
     model: str = Field(sa_type=Words)
     service_tier: str = Field(sa_type=Words)
     region: str = Field(sa_type=Words)
@@ -111,13 +119,16 @@ class EventRow(StoredRow, table=True):
 
 
 class UsageTotalRow(StoredRow, table=True):
-    """The sum of one leaf over one cell; the unit ``requests`` holds the number of events."""
+    """The sum of one leaf over one cell; the unit ``requests`` holds the number of events.
+
+    It is negative where more was voided in an epoch than came in.
+    """
 
     __tablename__ = "usage_totals"
     __table_args__ = (
         *named("account", "model", "service_tier", "outcome", "windows", "unit"),
         *at_least(1, "epoch"),
-        *at_least(0, "segment_start_at", "size_class_tokens", "count"),
+        *at_least(0, "segment_start_at", "size_class_tokens"),
         KEYED,
     )
 
@@ -297,6 +308,10 @@ INVOICE_LINES = METADATA.tables["invoice_lines"]
 LEDGER_TRANSACTIONS = METADATA.tables["ledger_transactions"]
 LEDGER_ENTRIES = METADATA.tables["ledger_entries"]
 WAIVERS = METADATA.tables["waivers"]
+CORRECTIONS = METADATA.tables["corrections"]
+EVENT_CORRECTIONS = METADATA.tables["event_corrections"]
+BACKFILLS = METADATA.tables["backfills"]
+BACKFILL_EVENTS = METADATA.tables["backfill_events"]
 API_KEYS = METADATA.tables["api_keys"]
 API_KEY_REVOCATIONS = METADATA.tables["api_key_revocations"]
 AUDIT = METADATA.tables["audit"]

@@ -44,11 +44,6 @@ class UsageSum:
         return (self.start_at, *self.labels, self.unit)
 
 
-def last_event_seq(connection: Connection) -> int:
-    """The number of the event that was stored last; 0 where there is none."""
-    return connection.scalar(select(func.max(EVENTS.c.seq))) or 0
-
-
 def read_usage_sums(
     connection: Connection,
     *,

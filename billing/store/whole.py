@@ -123,30 +123,23 @@ def count_all_events(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(EVENTS)) or 0
 
 
-def identities_without_event(connection: Connection) -> Iterator[EventIdentity]:
-    """Identities that were accepted and whose event is not there."""
-    return _without(connection, table=EVENT_IDS, other=EVENTS)
-
-
-def events_without_identity(connection: Connection) -> Iterator[EventIdentity]:
-    """Events that were stored past the table of identities."""
-    return _without(connection, table=EVENTS, other=EVENT_IDS)
-
-
 def _all(connection: Connection, *, table: Table, record: type[Any]) -> tuple[Any, ...]:
     query = select_records(record, table=table).order_by(*table.primary_key)
     return read_records(connection, query=query, record=record)
 
 
 def identities_of_other_events(connection: Connection) -> Iterator[EventIdentity]:
-    """Identities whose event has another account, epoch or moment at which it came in."""
+    """Identities whose event has another account, epoch or moment at which it came in, or which
+    name another event than the one that bears them.
+    """
     names = ("owner", "source", "id")
     differ = or_(
-        *(EVENT_IDS.c[name] != EVENTS.c[name] for name in ("account", "epoch", "received_at"))
+        *(EVENT_IDS.c[name] != EVENTS.c[name] for name in ("account", "epoch", "received_at")),
+        *(EVENT_IDS.c[name] != EVENTS.c[name] for name in names),
     )
     query: Select[Any] = (
         select(*(EVENT_IDS.c[name] for name in names))
-        .join(EVENTS, and_(*(EVENT_IDS.c[name] == EVENTS.c[name] for name in names)))
+        .join(EVENTS, EVENT_IDS.c.event == EVENTS.c.seq)
         .where(differ)
         .order_by(*(EVENT_IDS.c[name] for name in names))
     )
@@ -154,14 +147,31 @@ def identities_of_other_events(connection: Connection) -> Iterator[EventIdentity
         yield EventIdentity(owner=owner, source=source, id=event_id)
 
 
-def _without(connection: Connection, *, table: Table, other: Table) -> Iterator[EventIdentity]:
+def identities_without_event(connection: Connection) -> Iterator[EventIdentity]:
+    """Identities that were accepted and whose event is not there."""
     names = ("owner", "source", "id")
-    same = and_(*(table.c[name] == other.c[name] for name in names))
     query: Select[Any] = (
-        select(*(table.c[name] for name in names))
-        .outerjoin(other, same)
-        .where(other.c.id.is_(None))
-        .order_by(*(table.c[name] for name in names))
+        select(*(EVENT_IDS.c[name] for name in names))
+        .outerjoin(EVENTS, EVENT_IDS.c.event == EVENTS.c.seq)
+        .where(EVENTS.c.seq.is_(None))
+        .order_by(*(EVENT_IDS.c[name] for name in names))
+    )
+    for owner, source, event_id in connection.execute(query):
+        yield EventIdentity(owner=owner, source=source, id=event_id)
+
+
+def events_without_identity(connection: Connection) -> Iterator[EventIdentity]:
+    """Events that were stored past the table of identities, or a second time under one."""
+    names = ("owner", "source", "id")
+    same = and_(
+        *(EVENTS.c[name] == EVENT_IDS.c[name] for name in names),
+        EVENTS.c.seq == EVENT_IDS.c.event,
+    )
+    query: Select[Any] = (
+        select(*(EVENTS.c[name] for name in names))
+        .outerjoin(EVENT_IDS, same)
+        .where(EVENT_IDS.c.id.is_(None))
+        .order_by(*(EVENTS.c[name] for name in names))
     )
     for owner, source, event_id in connection.execute(query):
         yield EventIdentity(owner=owner, source=source, id=event_id)

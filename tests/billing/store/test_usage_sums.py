@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from billing.store.events import append_events
+from billing.store.events import append_events, last_event_seq
 from billing.store.store import Store
-from billing.store.usage_sums import UsageSum, last_event_seq, read_usage_sums
+from billing.store.usage_sums import UsageSum, read_usage_sums
 from pricing_rules.period import Period
 from tests.billing.store.made_rows import event, ingest
 

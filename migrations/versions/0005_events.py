@@ -1,0 +1,193 @@
+"""Event ids name their event, events say where their moment is from, and totals may be negative.
+
+Three tables are made anew, which keeps STRICT, constraints and triggers. Events had a second
+constraint on their identity and a foreign key to it: both cost as much as all else of an event that
+is stored. The identity is unique in ``event_ids`` alone, where it always was, and ``verify`` says
+that every event has its id and every id its event. A total of an epoch in which more was voided
+than came in is negative.
+
+Invariant: every table is STRICT on SQLite, and the triggers keep facts from being edited.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from billing.store.schema import append_only_ddl
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+WORDS = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+APPEND_ONLY = ("event_ids", "events")
+
+IDENTITY = ("owner", "source", "id")
+ID_REST = ("payload_digest", "account", "epoch", "received_at")
+EVENT = (
+    *("seq", "owner", "source", "id", "account", "occurred_at", "model", "service_tier", "region"),
+    *("request_tokens", "outcome", "dimensions", "units", "epoch", "received_at"),
+)
+TOTAL = (
+    *("account", "epoch", "segment_start_at", "size_class_tokens", "model", "service_tier"),
+    *("region", "outcome", "dimensions", "windows", "unit", "count"),
+)
+
+
+def upgrade() -> None:
+    """Make the three tables anew, with what they hold."""
+    for table in ("event_ids", "events", "usage_totals"):
+        op.execute(f"CREATE TABLE {table}_before AS SELECT * FROM {table}")
+    for table in ("events", "event_ids", "usage_totals"):
+        op.drop_table(table)
+    _events(named_once=False)
+    _fill("events", columns=EVENT, made={"timed_by": "'event'"})
+    _event_ids(event=("event",))
+    op.execute(
+        f"INSERT INTO event_ids ({_names((*IDENTITY, 'event', *ID_REST))}) "
+        f"SELECT {_names((*IDENTITY, 'seq', *ID_REST), of='i', seq_of='e')} "
+        f"FROM event_ids_before AS i JOIN events_before AS e USING ({_names(IDENTITY)})"
+    )
+    _usage_totals(bounded=False)
+    _fill("usage_totals", columns=TOTAL, made={})
+    _done()
+
+
+def downgrade() -> None:
+    """Make the three tables as they were; there must be no negative total."""
+    for table in ("event_ids", "events", "usage_totals"):
+        op.execute(f"CREATE TABLE {table}_before AS SELECT * FROM {table}")
+        op.drop_table(table)
+    _event_ids(event=())
+    _fill("event_ids", columns=(*IDENTITY, *ID_REST), made={})
+    _events(named_once=True)
+    _fill("events", columns=EVENT, made={})
+    _usage_totals(bounded=True)
+    _fill("usage_totals", columns=TOTAL, made={})
+    _done()
+
+
+def _names(columns: tuple[str, ...], *, of: str = "", seq_of: str = "") -> str:
+    owners = (seq_of if name == "seq" and seq_of else of for name in columns)
+    return ", ".join(
+        f'{owner}."{name}"' if owner else f'"{name}"'
+        for owner, name in zip(owners, columns, strict=True)
+    )
+
+
+def _fill(table: str, *, columns: tuple[str, ...], made: dict[str, str]) -> None:
+    names = _names((*columns, *made))
+    values = ", ".join((_names(columns), *made.values()))
+    op.execute(f"INSERT INTO {table} ({names}) SELECT {values} FROM {table}_before")
+
+
+def _done() -> None:
+    dialect = op.get_bind().dialect.name
+    for table in ("event_ids", "events", "usage_totals"):
+        op.drop_table(f"{table}_before")
+    if dialect == "postgresql":  # the next number follows the last
+        op.execute(
+            "SELECT setval(pg_get_serial_sequence('events', 'seq'), "
+            "(SELECT COALESCE(MAX(seq), 1) FROM events), (SELECT COUNT(*) > 0 FROM events))"
+        )
+    for table in APPEND_ONLY:
+        for statement in append_only_ddl(table, dialect=dialect):
+            op.execute(statement)
+
+
+def _event_ids(*, event: tuple[str, ...]) -> None:
+    op.create_table(
+        "event_ids",
+        *(sa.Column(name, WORDS, nullable=False) for name in IDENTITY),
+        *(sa.Column(name, WHOLE, nullable=False) for name in event),
+        sa.Column("payload_digest", WORDS, nullable=False),
+        sa.Column("account", WORDS, nullable=False),
+        sa.Column("epoch", WHOLE, nullable=False),
+        sa.Column("received_at", WHOLE, nullable=False),
+        sa.PrimaryKeyConstraint(*IDENTITY, name=op.f("pk_event_ids")),
+        *_named("event_ids", names=(*IDENTITY, "payload_digest", "account")),
+        *_at_least(1, table="event_ids", names=(*event, "epoch")),
+        *_at_least(0, table="event_ids", names=("received_at",)),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+
+
+def _events(*, named_once: bool) -> None:
+    """The table of events; ``named_once``: with the second constraint on their identity."""
+    once = (
+        sa.UniqueConstraint(*IDENTITY, name=op.f("uq_events_owner_source_id")),
+        sa.ForeignKeyConstraint(
+            list(IDENTITY), [f"event_ids.{name}" for name in IDENTITY], name="fk_events_event_ids"
+        ),
+    )
+    timed = sa.CheckConstraint(
+        "timed_by IN ('event', 'receipt')", name=op.f("ck_events_timed_by_known")
+    )
+    op.create_table(
+        "events",
+        sa.Column("seq", WHOLE, nullable=False),
+        *(sa.Column(name, WORDS, nullable=False) for name in (*IDENTITY, "account")),
+        sa.Column("occurred_at", WHOLE, nullable=False),
+        *(() if named_once else (sa.Column("timed_by", WORDS, nullable=False),)),
+        *(sa.Column(name, WORDS, nullable=False) for name in ("model", "service_tier", "region")),
+        sa.Column("request_tokens", WHOLE, nullable=False),
+        *(sa.Column(name, WORDS, nullable=False) for name in ("outcome", "dimensions", "units")),
+        sa.Column("epoch", WHOLE, nullable=False),
+        sa.Column("received_at", WHOLE, nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_events")),
+        *(once if named_once else (timed,)),
+        *_named("events", names=(*IDENTITY, "account", "model", "service_tier", "outcome")),
+        *_at_least(1, table="events", names=("epoch",)),
+        *_at_least(0, table="events", names=("occurred_at", "request_tokens", "received_at")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_events_account_occurred_at"), "events", ["account", "occurred_at"])
+
+
+def _usage_totals(*, bounded: bool) -> None:
+    """The table of totals; ``bounded``: none is negative."""
+    words = ("model", "service_tier", "region", "outcome", "dimensions", "windows", "unit")
+    op.create_table(
+        "usage_totals",
+        sa.Column("account", WORDS, nullable=False),
+        sa.Column("epoch", WHOLE, nullable=False),
+        sa.Column("segment_start_at", WHOLE, nullable=False),
+        sa.Column("size_class_tokens", WHOLE, nullable=False),
+        *(sa.Column(name, WORDS, nullable=False) for name in words),
+        sa.Column("count", WHOLE, nullable=False),
+        sa.PrimaryKeyConstraint(*TOTAL[:-1], name=op.f("pk_usage_totals")),
+        *_named(
+            "usage_totals",
+            names=("account", "model", "service_tier", "outcome", "windows", "unit"),
+        ),
+        *_at_least(1, table="usage_totals", names=("epoch",)),
+        *_at_least(
+            0,
+            table="usage_totals",
+            names=(
+                "segment_start_at",
+                "size_class_tokens",
+                *(("count",) if bounded else ()),
+            ),
+        ),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+
+
+def _named(table: str, *, names: tuple[str, ...]) -> tuple[sa.CheckConstraint, ...]:
+    return tuple(
+        sa.CheckConstraint(f"{name} != ''", name=op.f(f"ck_{table}_{name}_named")) for name in names
+    )
+
+
+def _at_least(least: int, *, table: str, names: tuple[str, ...]) -> tuple[sa.CheckConstraint, ...]:
+    return tuple(
+        sa.CheckConstraint(f"{name} >= {least}", name=op.f(f"ck_{table}_{name}_bounded"))
+        for name in names
+    )
