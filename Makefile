@@ -51,8 +51,8 @@ tests: $(INSTALLED) ## pytest, with every branch of the pure core covered
 bench: $(INSTALLED) ## the speed of what is hot: one JSON line for each figure
 	@$(BIN)/python -m tests.bench
 
-soak: $(INSTALLED) ## the property tests, with many random examples
-	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n $(WORKERS) -m hypothesis
+soak: $(INSTALLED) ## the property tests with many random examples, and the long runs
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n $(WORKERS) -m 'hypothesis or soak'
 
 lock: $(INSTALLED) ## resolve the dependencies anew
 	$(UV) pip compile pyproject.toml -o $(LOCK) --upgrade --universal --python-version 3.11 \

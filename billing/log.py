@@ -1,6 +1,7 @@
 """The log of the service: one JSON object a line on stderr, set up once, without secrets.
 
-Invariant: nothing that looks like an API key is written, whichever field or message it stands in.
+Invariant: nothing that looks like an API key or a webhook's secret is written, whichever field or
+message it stands in.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 
 import structlog
 
-_SECRET = re.compile(r"(tw_[0-9a-f]{10}_)[A-Za-z0-9_-]+|(?i:(bearer )\S+)")
+_SECRET = re.compile(
+    r"(tw_[0-9a-f]{10}_)[A-Za-z0-9_-]+|(whsec_)[A-Za-z0-9+/=_-]+|(?i:(bearer )\S+)"
+)
 _SECRET_FIELDS = {"authorization", "cookie", "secret", "password"}
 _HIDDEN = "..."
 
@@ -65,7 +68,7 @@ def _hide_secrets(_logger: object, _method: str, fields: Fields) -> Fields:
 
 def _hidden(value: Any) -> Any:
     if isinstance(value, str):
-        return _SECRET.sub(lambda found: f"{found[1] or found[2]}{_HIDDEN}", value)
+        return _SECRET.sub(lambda found: f"{found[1] or found[2] or found[3]}{_HIDDEN}", value)
     if isinstance(value, Mapping):
         return {
             name: _HIDDEN if str(name).lower() in _SECRET_FIELDS else _hidden(one)

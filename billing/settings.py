@@ -9,15 +9,30 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from pricing_rules.document import Document, DocumentError, JsonValue, validate
+from pricing_rules.document import Document, DocumentError, JsonValue, Name, validate
 
 PREFIX = "TOKENWORKS_"
 
 _WHOLE = re.compile(r"[0-9]{1,12}\Z")
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(one.strip()) for one in text.split(",") if one.strip())
+
+
+def _checked_networks(text: str) -> str:
+    try:
+        _networks(text)
+    except ValueError as error:
+        raise ValueError(
+            f"must be networks such as 10.1.0.0/16,fd00::/8, separated by commas ({error})"
+        ) from None
+    return text
 
 
 class Settings(Document):
@@ -27,7 +42,11 @@ class Settings(Document):
     body may take to arrive, and headers too. ``request_timeout_s``: how long an answer may take.
     ``waiting_events``: how many may wait for the disk before requests are turned away.
     ``requests_per_s``: of one key. ``key_fresh_s``: for how long a key that was let in is not
-    looked up again: a revoked one works at most that much longer.
+    looked up again: a revoked one works at most that much longer. ``service_tier`` and ``region``:
+    of events in the shapes of others, which state none. ``account_attribute``: what names the
+    account of a span, on it or on its resource. ``webhook_http``: whether messages may go
+    to endpoints without encryption. ``webhook_networks``: networks that they may go to besides the
+    public internet, such as ``10.1.0.0/16,fd00::/8``.
     """
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -38,6 +57,18 @@ class Settings(Document):
     requests_per_s: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000
     key_fresh_s: Annotated[int, Field(ge=0, le=3_600)] = 1
     stop_timeout_s: Annotated[int, Field(ge=1, le=600)] = 30
+    service_tier: Name = "standard"
+    region: Name | Literal[""] = ""
+    account_attribute: Name = "tokenworks.account"
+    webhook_http: Literal["refused", "allowed"] = "refused"
+    webhook_networks: Annotated[str, Field(max_length=2_000), AfterValidator(_checked_networks)] = (
+        ""
+    )
+
+    @property
+    def allowed_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks of ``webhook_networks``."""
+        return _networks(self.webhook_networks)
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

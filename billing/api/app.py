@@ -9,24 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from billing.api import status, usage
-from billing.api.events import post_events
+from billing.api import (
+    accounts,
+    backfills,
+    corrections,
+    keys,
+    status,
+    stored_events,
+    usage,
+    webhooks,
+)
+from billing.api.access import admitted, allowed_methods
+from billing.api.events import EVENT_PATHS, post_events
 from billing.api.frame import Frame, answer_to
 from billing.api.openapi import openapi_document
+from billing.api.otlp import PATH as TRACES_PATH
+from billing.api.otlp import post_traces
 from billing.api.problems import Problem
 from billing.api.service import Service
 from billing.settings import Settings
 from billing.store.store import Store
 from pricing_rules.document import DocumentError, JsonValue
-
-EVENT_PATHS = ("/v1/events", "/api/v1/events")
-"""The second is where gateways that speak to other meters post."""
 
 
 def application(store: Store, *, settings: Settings, clock: Callable[[], int]) -> Frame:
@@ -53,9 +62,13 @@ def application(store: Store, *, settings: Settings, clock: Callable[[], int]) -
         answer = await post(Request(scope, receive))
         await answer(scope, receive, send)
 
+    async def post_spans(request: Request) -> Response:
+        return await post_traces(request, service=service)
+
     app.router.routes.extend(Route(path, post, methods=["POST"]) for path in EVENT_PATHS)
-    app.include_router(usage.routes)
-    app.include_router(status.routes)
+    app.router.routes.append(Route(TRACES_PATH, post_spans, methods=["POST"]))
+    for room in (stored_events, accounts, usage, corrections, backfills, keys, webhooks, status):
+        app.include_router(room.routes, dependencies=[Depends(admitted)])
     document = openapi_document(app)
 
     async def get_openapi(request: Request) -> Response:
@@ -74,13 +87,13 @@ def application(store: Store, *, settings: Settings, clock: Callable[[], int]) -
 
 async def _answer(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
-        error = _of_http(error)
+        error = _of_http(error, path=request.url.path)
     elif isinstance(error, RequestValidationError):
         error = _of_validation(error)
     return answer_to(error, request_id=request.scope["request_id"])
 
 
-def _of_http(error: HTTPException) -> Problem:
+def _of_http(error: HTTPException, *, path: str) -> Problem:
     """No such route, or no such method there."""
     found = HTTPStatus(error.status_code)
     kind = found.phrase.lower().replace(" ", "-")
@@ -88,7 +101,11 @@ def _of_http(error: HTTPException) -> Problem:
         HTTPStatus.NOT_FOUND: "there is nothing here that you may see",
         HTTPStatus.METHOD_NOT_ALLOWED: "this method is not answered here",
     }.get(found, str(error.detail))
-    return Problem(found, kind=kind, detail=detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if found == HTTPStatus.METHOD_NOT_ALLOWED:
+        # The framework names the methods of the first route of this path alone.
+        headers["allow"] = ", ".join(allowed_methods(path))
+    return Problem(found, kind=kind, detail=detail, headers=headers)
 
 
 def _of_validation(error: RequestValidationError) -> Problem:

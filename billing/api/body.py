@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Collection
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -16,6 +17,25 @@ from billing.api.problems import Problem
 
 _GZIP = 16 + zlib.MAX_WBITS
 _CLOSE = {"connection": "close"}
+
+
+def media_type_of(request: Request, *, known: Collection[str]) -> str:
+    """The media type of the body, in lower case.
+
+    Problem 415 where it is none of those known, where the text is not UTF-8, and where the request
+    names two.
+    """
+    given = request.headers.getlist("content-type")
+    media_type, _, parameters = (given[0] if len(given) == 1 else "").partition(";")
+    media_type = media_type.strip().lower()
+    charset = parameters.strip().lower().replace('"', "")
+    if media_type not in known or charset not in ("", "charset=utf-8"):
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            kind="unsupported-media-type",
+            detail=f"Content-Type must be one of {', '.join(known)}, in UTF-8",
+        )
+    return media_type
 
 
 async def read_body(request: Request, *, max_bytes: int, timeout_s: int) -> bytes:

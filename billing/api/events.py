@@ -1,4 +1,4 @@
-"""``POST /v1/events``: usage events in, a verdict for each out.
+"""``POST /v1/events``: usage events in, a verdict for each out; also in the shapes of other meters.
 
 Invariant: what is called accepted is on disk, with its totals; a verdict depends on the event and
 on what is stored, not on where it stands in the request.
@@ -15,24 +15,34 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from billing.api.access import SCOPES
-from billing.api.body import read_body
+from billing.api.body import media_type_of, read_body
 from billing.api.problems import Problem
 from billing.api.service import Service
-from billing.intake.event_request import RefusedEvent, RequestForm
-from billing.operations.submitted import submission
-from billing.operations.writer import Settled, Submission
+from billing.intake.event_request import RefusedEvent
+from billing.operations.submitted_payloads import (
+    BodyForm,
+    Note,
+    Sender,
+    Submitted,
+    submitted_events,
+)
+from billing.operations.writer import Settled
+from billing.store.api_keys import ApiKey
 from billing.store.events import Verdict
 from pricing_rules.period import moment_text
 
-FORMS: Mapping[str, RequestForm] = {
+EVENT_PATHS = ("/v1/events", "/api/v1/events", "/api/v1/events/batch")
+"""The last two are where gateways that speak to other meters post."""
+
+FORMS: Mapping[str, BodyForm] = {
     "application/cloudevents+json": "event",
     "application/cloudevents-batch+json": "batch",
     "application/x-ndjson": "lines",
+    "application/json": "json",
 }
 """Media type -> how the body holds events."""
 
-_LARGE_BYTES = 65_536
+LARGE_BYTES = 65_536
 """A larger body is parsed beside the loop, so that others are answered meanwhile."""
 
 EventVerdict = Literal["accepted", "duplicate", "conflict", "rejected"]
@@ -42,7 +52,9 @@ class EventResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What became of one event, in the order of the request.
 
     ``first_received_at``: of the event that its identity stands for, where this is not the first.
-    ``reason`` and ``pointer`` (JSON pointer into the event): why it was refused.
+    ``reason`` and ``pointer`` (JSON pointer into the event): why it was refused. ``flags``: words
+    for what is assumed or missing of an event in the shape of another meter, and ``unmapped``:
+    pointers of numbers in it that no unit counts.
     """
 
     verdict: EventVerdict
@@ -51,6 +63,8 @@ class EventResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     first_received_at: str = ""
     reason: str = ""
     pointer: str = ""
+    flags: tuple[str, ...] = ()
+    unmapped: tuple[str, ...] = ()
 
 
 class EventsResult(msgspec.Struct, kw_only=True):
@@ -68,44 +82,50 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def post_events(request: Request, *, service: Service) -> Response:
-    """Store the events of a request and say what became of each.
+    """Store the events of a request, also those of other meters, and say what became of each.
 
     200: all of them are stored, now or before. 207: some were refused. 400: all were, 409 where all
     are conflicts. Problem 503 where nothing could be stored.
     """
     settings = service.settings
-    key = await service.access.admit(
-        request.headers.get("authorization"), scopes=SCOPES["POST", "/v1/events"]
-    )
-    form = _form(request.headers.get("content-type", ""))
+    key = await service.access.admit(request, route=("POST", "/v1/events"))
+    form = FORMS[media_type_of(request, known=FORMS)]
     body = await read_body(
         request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s
     )
-    request_id: str = request.scope["request_id"]
+    sender = sender_of(request, key=key, service=service)
 
-    def parsed() -> Submission:
-        return submission(
-            body, form=form, request=request_id, account=key.account, now_at=service.clock()
-        )
+    def parsed() -> Submitted:
+        return submitted_events(body, form=form, sender=sender)
 
-    submitted = await asyncio.to_thread(parsed) if len(body) > _LARGE_BYTES else parsed()
-    return _answer(await service.stored(submitted), request_id=request_id)
-
-
-def _form(content_type: str) -> RequestForm:
-    media_type, _, parameters = content_type.partition(";")
-    form = FORMS.get(media_type.strip().lower())
-    charset = parameters.strip().lower().replace('"', "")
-    if form is None or charset not in ("", "charset=utf-8"):
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            kind="unsupported-media-type",
-            detail=f"Content-Type must be one of {', '.join(FORMS)}, in UTF-8",
-        )
-    return form
+    sent = await asyncio.to_thread(parsed) if len(body) > LARGE_BYTES else parsed()
+    settled = await service.stored(sent.submission)
+    note_flags(settled, notes=sent.notes, service=service)
+    return _answer(settled, notes=sent.notes)
 
 
-def _answer(settled: Settled, *, request_id: str) -> Response:
+def sender_of(request: Request, *, key: ApiKey, service: Service) -> Sender:
+    """Who sends a request, now."""
+    return Sender(
+        request=request.scope["request_id"],
+        account=key.account,
+        now_at=service.clock(),
+        service_tier=service.settings.service_tier,
+        region=service.settings.region,
+        account_attribute=service.settings.account_attribute,
+    )
+
+
+def note_flags(settled: Settled, *, notes: Mapping[int, Note], service: Service) -> None:
+    """Count the flags of the events that were accepted."""
+    if not notes:
+        return
+    for row, verdict in zip(settled.submission.rows, settled.verdicts, strict=True):
+        if verdict.kind == "accepted" and (note := notes.get(row)) is not None:
+            service.metrics.flagged(note.flags)
+
+
+def _answer(settled: Settled, *, notes: Mapping[int, Note]) -> Response:
     sent = settled.submission
     results: list[EventResult | None] = [None] * sent.received
     counts = {"accepted": 0, "duplicate": 0, "conflict": 0, "rejected": len(sent.refused)}
@@ -114,6 +134,9 @@ def _answer(settled: Settled, *, request_id: str) -> Response:
         results[row - 1] = _result(verdict, source=event.source, event_id=event.id)
     for refused in sent.refused:
         results[refused.row - 1] = _refused(refused)
+    for row, note in notes.items():
+        if (result := results[row - 1]) is not None:
+            result.flags, result.unmapped = note.flags, note.unmapped
     found = [one for one in results if one is not None]
     document = EventsResult(received=sent.received, events=found, **counts)
     stored = counts["accepted"] + counts["duplicate"]
@@ -127,7 +150,7 @@ def _answer(settled: Settled, *, request_id: str) -> Response:
         kind="conflict" if all_conflict else "events-refused",
         detail=f"no event was stored; the first: {first.reason}",
         members=msgspec.to_builtins(document),
-    ).response(request_id=request_id)
+    ).response(request_id=sent.request)
 
 
 def _result(verdict: Verdict, *, source: str, event_id: str) -> EventResult:

@@ -1,16 +1,17 @@
 """What the service counts, for Prometheus.
 
-Invariant: no label has more values than there are routes, verdicts and statuses: no account, id or
-key is one.
+Invariant: no label has more values than there are routes, verdicts, statuses, flags and kinds: no
+account, id or key is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from billing.intake.otlp_traces import SpanKind
 from billing.operations.writer import Settled
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -41,6 +42,18 @@ class Metrics:
             "tokenworks_events",
             "Events by what became of them, once it was committed.",
             ["verdict"],
+            registry=self.registry,
+        )
+        self._flags = Counter(
+            "tokenworks_event_flags",
+            "Accepted events by what is assumed or missing of them; one may have several flags.",
+            ["flag"],
+            registry=self.registry,
+        )
+        self._spans = Counter(
+            "tokenworks_spans",
+            "Spans that were exported to us, by what they are; those with usage become events.",
+            ["kind"],
             registry=self.registry,
         )
         self._commit_seconds = Histogram(
@@ -80,6 +93,16 @@ class Metrics:
             counts["rejected"] = counts.get("rejected", 0) + rejected
         for kind, count in counts.items():
             self._events.labels(kind).inc(count)
+
+    def flagged(self, flags: Sequence[str]) -> None:
+        """Count the flags of an event that was accepted."""
+        for flag in flags:
+            self._flags.labels(flag).inc()
+
+    def exported(self, kinds: Mapping[SpanKind, int]) -> None:
+        """Count the spans of a request."""
+        for kind, count in kinds.items():
+            self._spans.labels(kind).inc(count)
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""

@@ -10,13 +10,21 @@ import importlib.metadata
 import json
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI
 
 from billing.api.access import SCOPES
-from billing.api.events import FORMS, EventsResult
+from billing.api.backfills import STAGING
+from billing.api.commands import FORM
+from billing.api.events import EVENT_PATHS
+from billing.api.otlp import PATH as TRACES_PATH
+from billing.api.posted import (
+    events_operation,
+    posted_schemas,
+    staging_operation,
+    traces_operation,
+)
 from billing.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA
-from pricing_rules.usage.event import UsageEvent
+from billing.api.webhook_messages import webhook_documents
 
 _REF = "#/components/schemas/{name}"
 
@@ -30,6 +38,7 @@ _PROBLEMS = {
     "409": "Every event conflicts with one that is stored",
     "413": "The body, or the number of its events, is too large",
     "415": "Another media type or encoding",
+    "422": "The idempotency key was used for another request",
     "429": "Too many requests with this key; see Retry-After",
     "500": "A fault of ours",
     "503": "Nothing was stored and it may succeed later; see Retry-After",
@@ -37,6 +46,22 @@ _PROBLEMS = {
 _OF_ALL = ("405", "500", "503")
 _OF_KEYS = ("401", "403", "429")
 _OF_EVENTS = ("400", "408", "409", "413", "415")
+_OF_COMMANDS = ("400", "408", "413", "415", "422")
+
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "With the same key and the same request the answer is the same and nothing is "
+    "done twice, for ever; with another request it is 422. What was refused keeps no answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+_REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "That the answer was given before, and nothing was done now",
+        "schema": {"type": "string", "const": "true"},
+    }
+}
 
 
 def openapi_document(app: FastAPI) -> bytes:
@@ -48,9 +73,13 @@ def openapi_document(app: FastAPI) -> bytes:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = PROBLEM_SCHEMA
-    schemas |= _event_schemas()
-    for path in ("/v1/events", "/api/v1/events"):
-        document["paths"][path] = {"post": _post_events(path)}
+    schemas |= posted_schemas()
+    document["webhooks"], message_schemas = webhook_documents()
+    schemas |= message_schemas
+    for path in EVENT_PATHS:
+        document["paths"].setdefault(path, {})["post"] = events_operation(path)
+    document["paths"][TRACES_PATH] = {"post": traces_operation()}
+    document["paths"][STAGING] = {"post": staging_operation(STAGING)}
     document["paths"]["/openapi.json"] = {"get": _get_openapi()}
     document["paths"]["/metrics"]["get"]["responses"]["200"]["content"] = {
         "text/plain": {"schema": {"type": "string"}}
@@ -60,57 +89,46 @@ def openapi_document(app: FastAPI) -> bytes:
     }
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
+            if FORM in operation:
+                # What is published already stays: on its way here, a form loses defaults of null.
+                for name, schema in _command(operation).items():
+                    schemas.setdefault(name, schema)
             _complete(operation, method=method.upper(), path=path)
     return json.dumps(document, ensure_ascii=False).encode()
 
 
+def _command(operation: dict[str, Any]) -> dict[str, Any]:
+    """Complete a command: its body and its idempotency key. Gives the schemas of the body."""
+    form: dict[str, Any] = operation.pop(FORM)
+    schemas: dict[str, Any] = form.pop("$defs", {})
+    content = {"application/json": {"schema": {"$ref": _REF.format(name=form["title"])}}}
+    operation["requestBody"] = {"required": True, "content": content}
+    operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+    responses = operation["responses"]
+    for code in [code for code in responses if code.startswith("2")]:
+        responses[code]["headers"] = _REPLAYED
+    if responses.pop("422", None) is not None:
+        responses["404"] = {}
+    responses |= {code: {} for code in _OF_COMMANDS}
+    return {**schemas, form["title"]: form}
+
+
 def _complete(operation: dict[str, Any], *, method: str, path: str) -> None:
-    """Scopes and problems of an operation."""
+    """Scopes and problems of an operation; those that it names itself are described, too."""
     scopes = SCOPES[method, path]
     operation["x-scopes"] = list(scopes)
     operation["security"] = [{"key": []}] if scopes else []
     responses = operation["responses"]
-    has_input = responses.pop("422", None) is not None
-    codes = [*_OF_ALL, *(_OF_KEYS if scopes else ())]
-    codes += _OF_EVENTS if path.endswith("/events") else ()
-    codes += ("400", "404") if has_input else ()
+    has_input = "requestBody" not in operation and responses.pop("422", None) is not None
+    codes = {*_OF_ALL, *(_OF_KEYS if scopes else ()), *(set(responses) & set(_PROBLEMS))}
+    takes_events = method == "POST" and path in (*EVENT_PATHS, TRACES_PATH, STAGING)
+    codes |= {*_OF_EVENTS} if takes_events else set()
+    codes |= {"400", "404"} if has_input else set()
     for code in sorted(codes):
         responses[code] = {
             "description": _PROBLEMS[code],
             "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}},
         }
-
-
-def _event_schemas() -> dict[str, Any]:
-    event = UsageEvent.model_json_schema(ref_template=_REF.replace("{name}", "{model}"))
-    schemas: dict[str, Any] = event.pop("$defs", {})
-    schemas["UsageEvent"] = event
-    _, results = msgspec.json.schema_components([EventsResult], ref_template=_REF)
-    return schemas | results
-
-
-def _post_events(path: str) -> dict[str, Any]:
-    one = {"$ref": _REF.format(name="UsageEvent")}
-    content: dict[str, Any] = {}
-    for media_type, form in FORMS.items():
-        schema: dict[str, Any] = one
-        if form == "batch":
-            schema = {"type": "array", "items": one, "minItems": 1, "maxItems": 10_000}
-        if form == "lines":
-            schema = {"type": "string", "description": "A UsageEvent on each line"}
-        content[media_type] = {"schema": schema}
-    result = {"application/json": {"schema": {"$ref": _REF.format(name="EventsResult")}}}
-    return {
-        "summary": "Store usage events",
-        "description": "Each event has its own verdict. What is accepted is on disk before the "
-        "answer; the same events again are duplicates. The body may be gzip.",
-        "operationId": "post_events" + path.removesuffix("/v1/events").replace("/", "_"),
-        "requestBody": {"required": True, "content": content},
-        "responses": {
-            "200": {"description": "All events are stored, now or before", "content": result},
-            "207": {"description": "Some events were refused", "content": result},
-        },
-    }
 
 
 def _get_openapi() -> dict[str, Any]:

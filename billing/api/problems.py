@@ -14,6 +14,8 @@ import msgspec
 from starlette.responses import Response
 
 from billing.intake.event_request import TooManyEventsError
+from billing.operations.idempotency import KeyUsedError
+from billing.operations.not_found import NotFoundError
 from billing.store.store import StoreError
 from pricing_rules.document import DocumentError, JsonValue, json_pointer
 
@@ -61,7 +63,15 @@ class Problem(Exception):
 
 
 def of_error(error: DocumentError) -> Problem:
-    """The problem that an error of an operation is: 503 where the store cannot, else 400 or 413."""
+    """The problem that an error of an operation is: 503 where the store cannot, 404 where what is
+    named is not there, 422 where an idempotency key was used before, else 400 or 413.
+    """
+    if isinstance(error, NotFoundError):
+        return not_found()
+    if isinstance(error, KeyUsedError):
+        return Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, kind="idempotency-key-used", detail=str(error)
+        )
     if isinstance(error, StoreError):
         # Where the store lies is not the caller's business.
         return unavailable(error.sentence)
@@ -71,6 +81,11 @@ def of_error(error: DocumentError) -> Problem:
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, kind="too-many-events", detail=str(error)
         )
     return Problem(HTTPStatus.BAD_REQUEST, kind="bad-request", detail=str(error), members=pointer)
+
+
+def bad_request(detail: str) -> Problem:
+    """400: the request is not one that can be answered, whoever sends it."""
+    return Problem(HTTPStatus.BAD_REQUEST, kind="bad-request", detail=detail)
 
 
 def unavailable(detail: str) -> Problem:

@@ -26,6 +26,12 @@ from billing.store.store import Store
 from pricing_rules.document import DocumentError
 
 MAX_HEADER_BYTES = 65_536
+_ONCE = (
+    *(b"authorization", b"content-encoding", b"content-length", b"content-type", b"host"),
+    *(b"idempotency-key", b"transfer-encoding"),
+)
+"""Headers that a request has once at most."""
+
 _KEEP_ALIVE_S = 30
 _BACKLOG = 2_048
 
@@ -62,9 +68,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def on_headers_complete(self) -> None:
-        """Stop waiting."""
+        """Stop waiting, and refuse what two readers might read in two ways."""
         self._awaits_headers = False
         self._stop_waiting()
+        names = [name for name, _ in self.headers]
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1") or (version == "1.1" and b"host" not in names):
+            raise ValueError("is no HTTP/1.1 with a host")
+        if any(names.count(name) > 1 for name in _ONCE):
+            raise ValueError("has a header twice that stands for one thing")
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from starlette.applications import Starlette
@@ -18,16 +18,50 @@ from starlette.applications import Starlette
 from billing.api.access import Access
 from billing.api.metrics import Metrics
 from billing.api.problems import unavailable
+from billing.api.webhook_metrics import WebhookMetrics
+from billing.log import logger
+from billing.operations.webhook import reach_of
+from billing.operations.webhook_sending import Attempted, WebhookSender
 from billing.operations.writer import Settled, Submission, Writer
 from billing.settings import Settings
 from billing.store.store import Store
+from billing.webhooks.posting import Poster
 
 READERS = 4
 """Threads that answer questions about usage."""
 
-_READS_AT_ONCE = 64
+COMMANDERS = 4
+"""Threads that do what commands ask for."""
+
+_AT_ONCE = 64
+
+_log = logger("service")
 
 T = TypeVar("T")
+
+
+class Threads:
+    """Some threads for one kind of work, and a bound on how much of it may wait."""
+
+    def __init__(self, name: str, *, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._begun = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What the work gives. Problem 503 where too much waits."""
+        if self._begun >= _AT_ONCE:
+            raise unavailable("too many requests wait for an answer; try again")
+        self._begun += 1
+        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        future.add_done_callback(self._ended)
+        return await future
+
+    def stop(self, *, drained: bool) -> None:
+        """End the threads; ``drained``: what waits is done first."""
+        self._pool.shutdown(cancel_futures=not drained)
+
+    def _ended(self, _future: asyncio.Future[T]) -> None:
+        self._begun -= 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,14 +73,17 @@ class Service:
     clock: Callable[[], int]
     access: Access = field(init=False)
     writer: Writer = field(init=False)
+    webhooks: WebhookSender = field(init=False)
+    webhook_metrics: WebhookMetrics = field(init=False)
     metrics: Metrics = field(default_factory=Metrics, init=False)
     _waiting: dict[Submission, asyncio.Future[Settled]] = field(default_factory=dict, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
-    _readers: ThreadPoolExecutor = field(init=False)
-    _reads: int = field(default=0, init=False)
+    _readers: Threads = field(init=False)
+    _commanders: Threads = field(init=False)
 
     def __post_init__(self) -> None:
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._readers = Threads("reader", threads=READERS)
+        self._commanders = Threads("commander", threads=COMMANDERS)
         self.access = Access(
             store=self.store,
             clock=self.clock,
@@ -59,17 +96,27 @@ class Service:
             announce=self._announce,
             waiting_events=self.settings.waiting_events,
         )
+        self.webhook_metrics = WebhookMetrics(self.metrics.registry)
+        self.webhooks = WebhookSender(
+            store=self.store,
+            poster=Poster(reach=reach_of(self.settings)),
+            clock=self.clock,
+            tell=self._attempted,
+        )
 
     @asynccontextmanager
     async def running(self, app: Starlette) -> AsyncIterator[None]:
         """The lifespan of the application: the writer runs inside, and is drained at the end."""
         self._loop = asyncio.get_running_loop()
         self.writer.start()
+        self.webhooks.start()
         try:
             yield
         finally:
             await asyncio.to_thread(self.writer.stop)
-            self._readers.shutdown(cancel_futures=True)
+            await asyncio.to_thread(self.webhooks.stop)
+            await asyncio.to_thread(self._commanders.stop, drained=True)
+            await asyncio.to_thread(self._readers.stop, drained=False)
 
     async def stored(self, submission: Submission) -> Settled:
         """What became of a submission, once that is on disk.
@@ -92,15 +139,18 @@ class Service:
 
         Problem 503 where too many wait.
         """
-        if self._reads >= _READS_AT_ONCE:
-            raise unavailable("too many questions wait for an answer; try again")
-        self._reads += 1
-        future = asyncio.get_running_loop().run_in_executor(self._readers, question)
-        future.add_done_callback(self._read)
-        return await future
+        return await self._readers.run(question)
 
-    def _read(self, _future: asyncio.Future[T]) -> None:
-        self._reads -= 1
+    async def commanding(self, work: Callable[[], T]) -> T:
+        """What a piece of work gives that writes to the store, from a thread of its own.
+
+        It is done whole, also where nobody waits for it any more. Problem 503 where too many wait.
+        """
+        return await self._commanders.run(work)
+
+    def _attempted(self, one: Attempted) -> None:
+        self.webhook_metrics.attempted(one.became)
+        _log.info("webhook_attempted", **asdict(one))
 
     def _announce(self, group: Sequence[Settled]) -> None:
         if self._loop is not None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from billing.api import metrics
-from billing.api.access import SCOPES
 from billing.api.problems import unavailable
 from billing.api.service import Service
 from billing.operations.epoch import open_epoch
+from billing.operations.webhook_sending import webhook_backlog
 from pricing_rules.document import Document
 
 routes = APIRouter()
@@ -49,7 +49,7 @@ async def get_readiness(request: Request) -> ReadyDocument:
 async def get_metrics(request: Request) -> Response:
     """In the text format of Prometheus."""
     service: Service = request.app.state.service
-    await service.access.admit(
-        request.headers.get("authorization"), scopes=SCOPES["GET", "/metrics"]
-    )
+    await service.access.admit(request, route=("GET", "/metrics"))
+    backlog = await service.reading(lambda: webhook_backlog(service.store))
+    service.webhook_metrics.waits(backlog, now_at=service.clock())
     return Response(service.metrics.text(), media_type=metrics.MEDIA_TYPE)

@@ -5,13 +5,12 @@ Invariant: an account's key is told of another account what it is told of one th
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
-from billing.api.access import SCOPES
+from billing.api.pages import Cursor, Limit
 from billing.api.problems import not_found
 from billing.api.service import Service
 from billing.operations.live_usage import (
@@ -27,17 +26,7 @@ from pricing_rules.usage.units import UNITS
 
 PATH = "/v1/accounts/{account}/usage"
 
-_MOST_SUMS = 1_000
-_WHOLE = re.compile(r"[0-9]{1,4}\Z", re.ASCII)
-
 routes = APIRouter()
-
-
-def _whole(text: object) -> int:
-    """A limit of a query string; what ``int`` would guess is refused."""
-    if isinstance(text, str) and _WHOLE.match(text) and 1 <= int(text) <= _MOST_SUMS:
-        return int(text)
-    raise ValueError(f"must be a whole number from 1 to {_MOST_SUMS}")
 
 
 class UsageQuery(Document):
@@ -54,12 +43,8 @@ class UsageQuery(Document):
             "dimensions.NAME",
         ),
     ] = ""
-    limit: Annotated[
-        int,
-        BeforeValidator(_whole),
-        WithJsonSchema({"type": "integer", "minimum": 1, "maximum": _MOST_SUMS}),
-    ] = 100
-    cursor: Annotated[str | None, Field(max_length=8_000)] = None
+    limit: Limit = 100
+    cursor: Cursor = None
 
 
 class UsageSumDocument(Document):
@@ -90,9 +75,7 @@ async def get_usage(
     They are read from the events themselves, as they stood when the first page was read.
     """
     service: Service = request.app.state.service
-    key = await service.access.admit(
-        request.headers.get("authorization"), scopes=SCOPES["GET", PATH]
-    )
+    key = await service.access.admit(request, route=("GET", PATH))
     if key.account not in ("", account):
         raise not_found()
     question = _question(query, account=account)

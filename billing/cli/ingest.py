@@ -6,9 +6,7 @@ not, each named; 2 that nothing was stored. Run again, it goes on where it was s
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +15,7 @@ import click
 from billing.cli.clock import now_option
 from billing.cli.garbage import rare_collections
 from billing.cli.output import format_option, print_refused, print_rows, printable, say
-from billing.cli.stored import by_option, opened, store_option
+from billing.cli.stored import by_option, opened, rows_shown, store_option
 from billing.cli.trace import described_trace, trace_options
 from billing.operations.ingest import BATCH_ROWS, IngestReport, ingest
 from billing.store.store import StoreError
@@ -87,7 +85,7 @@ def command(
     rows_done = 0
     with opened(store) as found, rare_collections():
         for path in files:
-            with _rows_shown(path.name) as show:
+            with rows_shown(path.name) as show:
 
                 def progress(rows: int, show: Callable[[int], None] = show) -> None:
                     nonlocal rows_done
@@ -142,19 +140,3 @@ def _print(reports: Sequence[IngestReport], *, failed: Sequence[str], shape: str
         print_refused(report.file, refused=[(one.row, one.reason) for one in report.refusals])
     for sentence in failed:
         say(f"tokenworks: {printable(' '.join(sentence.split()))}")
-
-
-@contextmanager
-def _rows_shown(name: str) -> Iterator[Callable[[int], None]]:
-    """What shows, where stderr is a terminal, how many rows are done."""
-    if not sys.stderr.isatty():
-        yield lambda rows: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(f"{name}: reading") as status:
-
-        def show(rows: int) -> None:
-            status.update(f"{name}: {rows:,} rows")
-
-        yield show

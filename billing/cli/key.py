@@ -16,7 +16,10 @@ from billing.operations.api_key import list_api_keys, make_api_key, revoke_api_k
 from billing.store.api_keys import ApiKey
 from pricing_rules.period import moment_text
 
-COLUMNS = ("prefix", "scope", "account", "name", "made_at", "expires_at", "revoked_at")
+COLUMNS = (
+    *("prefix", "scope", "account", "name", "made_at", "expires_at", "requests_per_s"),
+    "revoked_at",
+)
 
 
 @click.group("key")
@@ -37,6 +40,11 @@ def command() -> None:
 )
 @click.option("--name", required=True, help="What the key is for.")
 @moment_option("--expires-at", about="From when on it is not let in. Without it: never.")
+@click.option(
+    "--requests-per-s",
+    type=int,
+    help="How many requests a second it may send. Without it: as the service is set.",
+)
 @by_option
 @now_option
 @format_option
@@ -47,6 +55,7 @@ def make(
     account: str,
     name: str,
     expires_at: int | None,
+    requests_per_s: int | None,
     by: str,
     now_at: int,
     shape: str,
@@ -62,6 +71,7 @@ def make(
             account=account,
             name=name,
             expires_at=expires_at,
+            requests_per_s=requests_per_s,
             by=by,
             now_at=now_at,
         )
@@ -102,7 +112,7 @@ def revoke(*, prefix: str, store: str, reason: str, by: str, now_at: int, shape:
     print_rows([row], columns=COLUMNS, shape=shape, document=row, title="Revoked")
 
 
-def _row(key: ApiKey, *, revoked_at: int | None) -> dict[str, str | None]:
+def _row(key: ApiKey, *, revoked_at: int | None) -> dict[str, str | int | None]:
     return {
         "prefix": key.prefix,
         "scope": key.scope,
@@ -110,5 +120,6 @@ def _row(key: ApiKey, *, revoked_at: int | None) -> dict[str, str | None]:
         "name": key.name,
         "made_at": moment_text(key.made_at),
         "expires_at": None if key.expires_at is None else moment_text(key.expires_at),
+        "requests_per_s": key.requests_per_s,
         "revoked_at": None if revoked_at is None else moment_text(revoked_at),
     }

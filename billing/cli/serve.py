@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from billing.cli.clock import now_at
-from billing.cli.garbage import rare_collections
+from billing.cli.garbage import rare_collections, short_turns
 from billing.cli.output import format_option, print_rows
 from billing.cli.stored import opened, store_option
 from pricing_rules.document import DocumentError
@@ -62,7 +62,12 @@ def command(*, store: str, host: str, port: int, workers: int, shape: str) -> No
         )
     settings = read_settings(os.environ)
     set_up_log(settings.log_level)
-    with opened(store) as found, rare_collections(), listening(host=host, port=port) as listener:
+    with (
+        opened(store) as found,
+        rare_collections(),
+        short_turns(),
+        listening(host=host, port=port) as listener,
+    ):
         row = {"url": _url(listener), "store": found.where}
         print_rows([row], columns=COLUMNS, shape=shape, document=row, title="Serving")
         sys.stdout.flush()

@@ -81,5 +81,21 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
+@contextmanager
+def rows_shown(name: str) -> Iterator[Callable[[int], None]]:
+    """What shows, where stderr is a terminal, how many rows are done."""
+    if not sys.stderr.isatty():
+        yield lambda rows: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{name}: reading") as status:
+
+        def show(rows: int) -> None:
+            status.update(f"{name}: {rows:,} rows")
+
+        yield show
+
+
 def _silent(done: int, of_all: int) -> None:
     """Progress where nobody looks."""

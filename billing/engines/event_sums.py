@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pricing_rules.usage.totals import Cell, Grid, UsageTotal
+from pricing_rules.usage.units import REQUESTS
 
 _Key = tuple[
     str, int, str, str, str, int, str, tuple[tuple[str, str], ...], tuple[str, ...]
@@ -60,7 +61,7 @@ def sum_events(
     events: Iterable[LeafEvent], *, epoch: int, grids: Mapping[str, Grid]
 ) -> tuple[UsageTotal, ...]:
     """One total for each cell, in canonical key order; ``grids``: the cuts of each account."""
-    cells: dict[_Key, _Sums] = {}
+    cells: dict[_Key, dict[str, int]] = {}
     for event in events:
         grid = grids[event.account]
         key = (
@@ -76,37 +77,27 @@ def sum_events(
         )
         sums = cells.get(key)
         if sums is None:
-            sums = cells[key] = _Sums()
-        sums.events += 1
-        leaves = sums.leaves
+            sums = cells[key] = {REQUESTS: 0}
+        sums[REQUESTS] += 1
         for unit, count in event.units.items():
-            leaves[unit] = leaves.get(unit, 0) + count
-    return tuple(
-        UsageTotal(
-            cell=Cell(
-                account=key[0],
-                epoch=epoch,
-                segment_start_at=key[1],
-                model=key[2],
-                service_tier=key[3],
-                region=key[4],
-                size_class_tokens=key[5],
-                outcome=key[6],
-                dimensions=key[7],
-                windows=key[8],
-            ),
-            events=cells[key].events,
-            leaves={unit: count for unit, count in sorted(cells[key].leaves.items()) if count},
-        )
-        for key in sorted(cells)
+            sums[unit] = sums.get(unit, 0) + count
+    return tuple(_total(key, epoch=epoch, sums=cells[key]) for key in sorted(cells))
+
+
+def _total(key: _Key, *, epoch: int, sums: Mapping[str, int]) -> UsageTotal:
+    return UsageTotal(
+        cell=Cell(
+            account=key[0],
+            epoch=epoch,
+            segment_start_at=key[1],
+            model=key[2],
+            service_tier=key[3],
+            region=key[4],
+            size_class_tokens=key[5],
+            outcome=key[6],
+            dimensions=key[7],
+            windows=key[8],
+        ),
+        events=sums[REQUESTS],
+        leaves={unit: sums[unit] for unit in sorted(sums) if sums[unit] and unit != REQUESTS},
     )
-
-
-class _Sums:
-    """What adds up in a cell."""
-
-    __slots__ = ("events", "leaves")
-
-    def __init__(self) -> None:
-        self.events = 0
-        self.leaves: dict[str, int] = {}

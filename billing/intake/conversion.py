@@ -18,6 +18,10 @@ from billing.intake.served_words import BATCH, STANDARD, our_service_tier
 from pricing_rules.document import Document, DocumentError, JsonValue, Name, dump, validate
 from pricing_rules.period import MICROSECONDS, MomentText, checked_moment, moment_text
 from pricing_rules.usage.event import EVENT_TYPE, Outcome, UsageEvent, read_counts
+from pricing_rules.usage.units import UNITS
+
+TIME_IS_RECEIPT = "time_is_received_at"
+"""The flag of an event that states no moment, so that it is that at which it was received."""
 
 SHOWN_UNMAPPED = 20
 """How many numbers without a unit an event names; the conversion names every one."""
@@ -50,11 +54,12 @@ class Origin(Document):
 class Served:
     """What a payload says was served; None where it does not say.
 
-    ``units``: inclusive counts. ``usage_pointer``: where they stand in the payload. ``part``:
-    what is added to the id of an event that is one of several of a request.
+    ``units``: inclusive counts, a text where there is a fraction. ``usage_pointer``: where they
+    stand in the payload. ``part``: what is added to the id of an event that is one of several of a
+    request.
     """
 
-    units: Mapping[str, int]
+    units: Mapping[str, int | str]
     outcome: Outcome
     usage_pointer: str
     model: str | None
@@ -100,8 +105,17 @@ def filled(origin: Origin, *, known: Mapping[str, JsonValue]) -> Origin:
 
 
 def event_line(event: UsageEvent) -> bytes:
-    """An event as one line of a usage file, without the end of the line."""
-    return json.dumps(dump(event), ensure_ascii=False, separators=(",", ":")).encode()
+    """An event as one line of a usage file, without the end of the line.
+
+    Counts of units that are counted in fractions are written as steps of their scale: 2.5 s is
+    ``"2500/1000"``.
+    """
+    stated = dump(event)
+    stated["data"]["units"] = {
+        unit: count if UNITS[unit].scale == 1 else f"{count}/{UNITS[unit].scale}"
+        for unit, count in event.data.units.items()
+    }
+    return json.dumps(stated, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def put(units: dict[str, int], *, unit: str, count: int | None) -> None:
@@ -138,7 +152,7 @@ def unix_moment(fields: Fields, *, key: str) -> str | None:
     stated = fields.get(key)
     if stated is None:
         return None
-    text = stated if isinstance(stated, str) else _plain_number(stated)
+    text = stated if isinstance(stated, str) else plain_number(stated)
     try:
         if not _UNIX_SECONDS.match(text):
             raise ValueError(f"must be Unix seconds such as 1795341600.123, not {shown(stated)}")
@@ -148,8 +162,8 @@ def unix_moment(fields: Fields, *, key: str) -> str | None:
         raise fields.refused(key, sentence=str(error)) from None
 
 
-def _plain_number(value: JsonValue) -> str:
-    """A number without an exponent; "" for what is none, or has more digits than a moment."""
+def plain_number(value: JsonValue) -> str:
+    """A number without an exponent; "" for what is none, or lies beyond 10^12."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**12:
         return ""
     return format(Decimal(repr(value)), "f")
@@ -173,7 +187,7 @@ def _event(origin: Origin, *, served: Served, reading: Reading) -> UsageEvent:
         sentence = f"nobody says the {missing[0]} of this request; the gateway must"
         raise PayloadError(pointer, sentence=sentence)
     if origin.time is None:
-        reading.flag("time_is_received_at")
+        reading.flag(TIME_IS_RECEIPT)
     data = {
         "model": needed["model"],
         "service_tier": needed["service_tier"],

@@ -12,8 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from billing.intake.cloud_events import read_cloud_event
-from billing.intake.event_table import EventRows
+from billing.intake.cloud_events import SentEvent, read_sent_event
 from pricing_rules.document import DocumentError, json_pointer
 
 RequestForm = Literal["event", "batch", "lines"]
@@ -37,6 +36,7 @@ class RefusedEvent:
     """Why an event of a request is refused: the JSON pointer of what is wrong, and a sentence.
 
     ``row``: its place in the request, from 1. ``source`` and ``id``: "" where they are not known.
+    ``text``: the event as it came, where it was not read: it may be of another shape.
     """
 
     row: int
@@ -44,19 +44,21 @@ class RefusedEvent:
     id: str
     pointer: str
     reason: str
+    text: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRequest:
-    """The events of a request that are events, with their places, and the others."""
+    """The events of a request that are events, with their places, from 1, and the others."""
 
-    rows: EventRows
+    rows: Sequence[int]
+    events: Sequence[SentEvent]
     refused: tuple[RefusedEvent, ...]
 
     @property
     def received(self) -> int:
         """How many there are in all."""
-        return len(self.rows.fixed) + len(self.refused)
+        return len(self.rows) + len(self.refused)
 
 
 class _Identity(msgspec.Struct):
@@ -74,17 +76,17 @@ def read_event_request(body: bytes, *, form: RequestForm) -> EventRequest:
     DocumentError where the body as a whole is not of its form or holds no event;
     TooManyEventsError where it holds more than ``MAX_EVENTS``.
     """
-    rows, refused = EventRows(), []
+    rows: list[int] = []
+    events: list[SentEvent] = []
+    refused: list[RefusedEvent] = []
     for row, text in enumerate(_texts(body, form=form), start=1):
         try:
-            fixed, units, dimensions = read_cloud_event(text, name="event")
+            events.append(read_sent_event(text, name="event"))
         except DocumentError as error:
             refused.append(_refused(text, row=row, error=error))
-            continue
-        rows.fixed.append((row, *fixed))
-        rows.units.append(units)
-        rows.dimensions.append(dimensions)
-    return EventRequest(rows=rows, refused=tuple(refused))
+        else:
+            rows.append(row)
+    return EventRequest(rows=rows, events=events, refused=tuple(refused))
 
 
 def _texts(body: bytes, *, form: RequestForm) -> Sequence[bytes]:
@@ -144,4 +146,5 @@ def _refused(text: bytes, *, row: int, error: DocumentError) -> RefusedEvent:
         id=named.id[:200],
         pointer=json_pointer(error.path),
         reason=error.sentence,
+        text=text,
     )

@@ -24,7 +24,7 @@ from billing.intake.conversion import (
     put,
     unix_moment,
 )
-from billing.intake.openai_chat import chat_units, finish_words
+from billing.intake.openai_chat import chat_units, finish_words, without_zero_total
 from billing.intake.payload_fields import Fields, Payload, PayloadError, Reading, one_object
 from billing.intake.served_words import OPENAI_FINISH, outcome_of
 
@@ -99,6 +99,7 @@ def _served(
             sentence = "is missing, so nobody knows what was served"
             raise PayloadError("/response/usage", sentence=sentence)
         return (failed_without_usage((call,), model=model, word="failure"),)
+    usage = without_zero_total(usage, reading=reading)
     units = _units(usage, reading=reading)
     beside = _taken_apart(usage, units=units, model=model, reading=reading)
     reading.unmapped.extend(usage.unread())

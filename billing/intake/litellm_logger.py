@@ -2,9 +2,23 @@
 
 In the proxy's YAML: ``litellm_settings: {callbacks:
 billing.intake.litellm_logger.usage_logger}``; ``tokenworks ingest`` takes the file at any time,
-and as often as one likes. Invariant: a call is a line of events or a line of refusals, never
-neither; no prompt is in either file, and LiteLLM is not imported before the proxy asks for
-``usage_logger``.
+and as often as one likes. A module of one's own sends events to the service instead, through the
+spool of a client that the workers of the proxy share:
+
+    from litellm.integrations.custom_logger import CustomLogger
+
+    class UsageLogger(CallReports, CustomLogger): ...
+
+    client = UsageClient(url=..., key=..., spool=Path("usage.db"), source="litellm")
+    usage_logger = UsageLogger(
+        usage_file=Path("usage.jsonl"),
+        origin=Origin(service_tier="standard"),
+        account_field="user_api_key_team_id",
+        event_sink=client.record_event,
+    )
+
+Invariant: a call is an event on the disk or a line of refusals, never neither; no prompt is in
+any file, and LiteLLM is not imported before the proxy asks for ``usage_logger``.
 """
 
 from __future__ import annotations
@@ -12,8 +26,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,6 +50,8 @@ SERVICE_TIER = "TOKENWORKS_SERVICE_TIER"
 REGION = "TOKENWORKS_REGION"
 """Environment: the region of answers that state none."""
 
+_log = logging.getLogger("tokenworks.litellm")
+
 
 class CallReports:
     """Writes a usage event for each call that LiteLLM reports; LiteLLM passes its arguments by
@@ -43,10 +60,20 @@ class CallReports:
     ``usage_file``: the JSON lines that events are added to, whole lines at a time, so that
     several workers may share it. ``origin``: what answers leave open. ``account_field``: where
     the account stands; not ``user_api_key_end_user_id`` unless clients may say who pays.
+    ``event_sink``: takes each event as JSON instead of the file, such as ``record_event`` of
+    ``billing.client``; what it raises for goes to the file all the same.
     """
 
-    def __init__(self, *, usage_file: Path, origin: Origin, account_field: AccountField) -> None:
+    def __init__(
+        self,
+        *,
+        usage_file: Path,
+        origin: Origin,
+        account_field: AccountField,
+        event_sink: Callable[[bytes], object] | None = None,
+    ) -> None:
         super().__init__()
+        self.event_sink = event_sink
         self.usage_file = usage_file
         self.refusals_file = usage_file.with_name(usage_file.name + ".refused")
         self.origin = origin
@@ -113,8 +140,20 @@ class CallReports:
             line = json.dumps(refusal, default=str).encode()
             _append(self.refusals_file, data=line + b"\n")
             return
-        lines = b"".join(event_line(event) + b"\n" for event in found.events)
-        _append(self.usage_file, data=lines)
+        lines = [event_line(event) for event in found.events]
+        if self.event_sink is not None:
+            lines = [line for line in lines if not _taken(line, event_sink=self.event_sink)]
+        if lines:
+            _append(self.usage_file, data=b"".join(line + b"\n" for line in lines))
+
+
+def _taken(line: bytes, *, event_sink: Callable[[bytes], object]) -> bool:
+    try:
+        event_sink(line)
+    except Exception:  # whatever it is, the event is not to be lost for it
+        _log.exception("an event went to the usage file, not to the client")
+        return False
+    return True
 
 
 def _append(path: Path, *, data: bytes) -> None:

@@ -17,7 +17,7 @@ from billing.intake.conversion import (
     filled,
     unix_moment,
 )
-from billing.intake.openai_chat import chat_units
+from billing.intake.openai_chat import chat_units, without_zero_total
 from billing.intake.payload_fields import Fields, Payload, PayloadError, Reading, one_object, shown
 from pricing_rules.usage.units import MAX_COUNT
 
@@ -113,6 +113,7 @@ def _lago(event: Fields, *, origin: Origin) -> Conversion:
 
 
 def _served(data: Fields, *, reading: Reading) -> Served:
+    data = without_zero_total(data, reading=reading)
     # What somebody else made of the money is no count.
     data.known("cost", "response_cost")
     units = _units(data, reading=reading)

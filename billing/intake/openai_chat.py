@@ -47,6 +47,14 @@ OUTPUT_PARTS = {
 own: some who report ``text_tokens`` include the cached ones, others do not.
 """
 
+NO_COUNTS = (
+    "queue_time", "prompt_time", "completion_time", "total_time", "cost", "cost_details",
+)  # fmt: skip
+"""What Groq and OpenRouter state beside the counts: times, and what they ask for them."""
+
+
+_HITS, _MISSES = "prompt_cache_hit_tokens", "prompt_cache_miss_tokens"
+
 
 def read_openai_chat(payload: Payload, *, origin: Origin) -> Conversion:
     """The event of a chat completion, of its stream, or of embeddings.
@@ -79,11 +87,20 @@ def chat_units(usage: Fields, *, reading: Reading) -> dict[str, int]:
     completion_tokens = usage.count("completion_tokens")
     parts = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens or 0}
     check_total(usage, key="total_tokens", parts=parts)
+    usage.known(*NO_COUNTS)
     units = {"input_tokens": prompt_tokens}
     put(units, unit="output_tokens", count=completion_tokens)
+    put(units, unit="cache_read_tokens", count=_hits(usage, prompt_tokens=prompt_tokens))
     details = usage.inside("prompt_tokens_details")
-    if details is None or details.get("cached_tokens") is None:
+    stated = details.count("cached_tokens") if details is not None else None
+    if stated is None and "cache_read_tokens" not in units:
         reading.flag("no_cache_details")
+    if stated is not None and units.get("cache_read_tokens", stated) != stated:
+        sentence = f"is {units['cache_read_tokens']}, and the details say {stated}"
+        raise usage.refused(_HITS, sentence=sentence)
+    # Mistral writes {} where no audio was heard.
+    if usage.get("prompt_audio_seconds") != {}:
+        put(units, unit="input_audio_seconds", count=usage.count("prompt_audio_seconds"))
     if details is not None:
         details.known("text_tokens")
         put_parts(details, units=units, parts=INPUT_PARTS)
@@ -95,6 +112,18 @@ def chat_units(usage: Fields, *, reading: Reading) -> dict[str, int]:
         put_parts(details, units=units, parts=OUTPUT_PARTS)
         _check_predictions(details, completion_tokens=completion_tokens or 0)
     return units
+
+
+def without_zero_total(usage: Fields, *, reading: Reading) -> Fields:
+    """Usage as LiteLLM repeats it, which writes a total of 0 where a provider states none: absent
+    is not zero. Such a total is left out, and flagged.
+    """
+    total = usage.value.get("total_tokens")
+    if isinstance(total, bool) or total != 0 or not usage.value.get("prompt_tokens"):
+        return usage
+    reading.flag("no_total")
+    stated = {key: one for key, one in usage.value.items() if key != "total_tokens"}
+    return Fields(stated, pointer=usage.pointer)
 
 
 def put_parts(details: Fields, *, units: dict[str, int], parts: dict[str, str]) -> None:
@@ -148,6 +177,15 @@ def _chat(payload: Payload, *, reading: Reading) -> Served:
             "finish_reason": " ".join(dict.fromkeys(words)),
         },
     )
+
+
+def _hits(usage: Fields, *, prompt_tokens: int) -> int | None:
+    """Cached tokens as DeepSeek states them: hits and misses are the prompt."""
+    hits, misses = usage.count(_HITS), usage.count(_MISSES)
+    if hits is not None and misses is not None and hits + misses != prompt_tokens:
+        sentence = f"is {hits}, and with the misses {hits + misses}, not the {prompt_tokens} tokens"
+        raise usage.refused(_HITS, sentence=f"{sentence} of the prompt")
+    return hits
 
 
 def _check_predictions(details: Fields, *, completion_tokens: int) -> None:

@@ -16,10 +16,18 @@ from billing.intake.conversion import (
     check_total,
     converted,
     failed_without_usage,
+    plain_number,
     put,
 )
 from billing.intake.openai_chat import INPUT_PARTS, OUTPUT_PARTS, put_parts
-from billing.intake.payload_fields import Fields, Payload, PayloadError, Reading, read_chunks
+from billing.intake.payload_fields import (
+    Fields,
+    Payload,
+    PayloadError,
+    Reading,
+    read_chunks,
+    shown,
+)
 from billing.intake.served_words import CUT, RESPONSE_STATUS, outcome_of
 from pricing_rules.usage.event import Outcome
 
@@ -37,9 +45,24 @@ TOOL_USAGE = {
 }
 """Tool in ``tool_usage`` -> the unit that counts its ``num_requests``."""
 
+DETAILS = {
+    "input_tokens_details": INPUT_PARTS,
+    "output_tokens_details": OUTPUT_PARTS,
+    "input_token_details": INPUT_PARTS,
+    "output_token_details": OUTPUT_PARTS,
+}
+"""Details -> their parts; realtime answers and transcriptions name them in the singular."""
+
+CACHED_PARTS = {
+    "audio_tokens": "cache_audio_read_tokens",
+    "image_tokens": "cache_image_read_tokens",
+}
+"""Fields of ``cached_tokens_details`` -> units: cached tokens by modality."""
+
 
 def read_openai_responses(payload: Payload, *, origin: Origin) -> Conversion:
-    """The event of a response, or of the last ``response`` in the events of its stream.
+    """The event of a response, or of the last ``response`` in the events of its stream; also of
+    a realtime response, of images, and of a transcription, by tokens or by seconds.
 
     A response that is not over (``queued``, ``in_progress``) is refused: its usage is not known
     yet. Calls of tools are those of ``tool_usage``, where it is stated, else the items of
@@ -60,11 +83,12 @@ def read_openai_responses(payload: Payload, *, origin: Origin) -> Conversion:
     if status in ("queued", "in_progress"):
         sentence = f'is "{status}", so its usage is not known yet; send it when it is over'
         raise response.refused("status", sentence=sentence)
-    units = _units(usage, reading=reading)
+    seconds = _seconds(usage)
+    units = {} if seconds else _units(usage, reading=reading)
     _put_calls(response, units=units)
     reading.unmapped.extend(usage.unread())
     served = Served(
-        units=units,
+        units={**units, **seconds},
         outcome=_outcome(response, status=status, reading=reading),
         usage_pointer=usage.pointer,
         model=model,
@@ -87,20 +111,33 @@ def _last_response(chunks: Sequence[Fields]) -> Fields:
     raise PayloadError("", sentence="no event of this stream holds a response")
 
 
+def _seconds(usage: Fields) -> dict[str, str]:
+    """What was transcribed, where it is counted in seconds."""
+    if usage.text("type") != "duration":
+        return {}
+    stated = usage.get("seconds")
+    if not (seconds := plain_number(stated)):
+        sentence = f"must be a number of seconds, not {shown(stated)}"
+        raise usage.refused("seconds", sentence=sentence)
+    return {"input_audio_seconds": seconds}
+
+
 def _units(usage: Fields, *, reading: Reading) -> dict[str, int]:
     units = {
         "input_tokens": usage.required("input_tokens"),
         "output_tokens": usage.required("output_tokens"),
     }
     check_total(usage, key="total_tokens", parts=units)
-    for key, parts in (
-        ("input_tokens_details", INPUT_PARTS),
-        ("output_tokens_details", OUTPUT_PARTS),
-    ):
+    for key, parts in DETAILS.items():
         details = usage.inside(key)
-        if details is not None:
-            details.known("text_tokens")
-            put_parts(details, units=units, parts=parts)
+        if details is None:
+            continue
+        details.known("text_tokens")
+        put_parts(details, units=units, parts=parts)
+        cached = details.inside("cached_tokens_details")
+        if cached is not None:
+            cached.known("text_tokens")
+            put_parts(cached, units=units, parts=CACHED_PARTS)
     if "cache_read_tokens" not in units:
         reading.flag("no_cache_details")
     return units

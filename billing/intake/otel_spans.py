@@ -21,7 +21,7 @@ from billing.intake.payload_fields import (
     shown,
 )
 from billing.intake.served_words import OPENAI_FINISH, outcome_of
-from pricing_rules.document import JsonValue
+from pricing_rules.document import DocumentError, JsonValue, read_json
 from pricing_rules.usage.event import Outcome
 
 UNIT_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -66,11 +66,13 @@ UNIT_NAMES: Mapping[str, tuple[str, ...]] = {
 TOTALS = ("llm.token_count.total", "llm.usage.total_tokens", "gen_ai.usage.total_tokens")
 MODELS = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name")
 SERVICE_TIERS = ("openai.response.service_tier", "gen_ai.openai.response.service_tier")
+ERROR_STATUS = (2, "STATUS_CODE_ERROR", "ERROR")
+"""How the status of a span says that it ended in an error."""
+
 FINISH = ("gen_ai.response.finish_reasons", "llm.response.finish_reason")
 
 _USAGE = ("gen_ai.usage.", "llm.token_count.", "llm.usage.")
 _INT64 = re.compile(r"-?[0-9]{1,19}\Z")
-_ERROR_STATUS = (2, "STATUS_CODE_ERROR", "ERROR")
 
 
 def read_otel_span(payload: Payload, *, origin: Origin) -> Conversion:
@@ -145,10 +147,20 @@ def _value(value: Fields) -> JsonValue:
         return whole
     if (items := value.inside("arrayValue")) is not None:
         return [_value(one) for one in items.each("values")]
-    for key in ("stringValue", "boolValue", "doubleValue"):
+    for key in ("stringValue", "boolValue"):
         if value.value.get(key) is not None:
             return value.get(key)
-    return None
+    return _double(value.get("doubleValue"))
+
+
+def _double(stated: JsonValue) -> JsonValue:
+    """A number of 64 bits with a fraction, which JSON may write without one, or as a text."""
+    if isinstance(stated, str | int) and not isinstance(stated, bool):
+        try:
+            return float(stated)
+        except (ValueError, OverflowError):
+            return stated
+    return stated
 
 
 def _count(found: Fields, *, names: tuple[str, ...]) -> int | None:
@@ -166,7 +178,7 @@ def _first_text(found: Fields, *, names: tuple[str, ...]) -> str | None:
 
 def _words(found: Fields) -> tuple[str, ...]:
     for name in FINISH:
-        stated = found.get(name)
+        stated = _listed(found.get(name))
         words = stated if isinstance(stated, list | tuple) else [stated]
         if stated is not None and not all(isinstance(word, str) for word in words):
             raise found.refused(name, sentence=f"must be texts, not {shown(stated)}")
@@ -175,9 +187,24 @@ def _words(found: Fields) -> tuple[str, ...]:
     return ()
 
 
+def _listed(stated: JsonValue) -> JsonValue:
+    """A list that stands in a text, as LiteLLM writes it."""
+    if not isinstance(stated, str) or not stated.startswith("["):
+        return stated
+    try:
+        return read_json(stated.encode(), name="")
+    except (DocumentError, UnicodeEncodeError):
+        return stated
+
+
+def is_usage(name: str) -> bool:
+    """Whether an attribute of this name counts what was served."""
+    return name.startswith(_USAGE)
+
+
 def _has_error_status(span: Fields) -> bool:
     status = span.inside("status")
-    return status is not None and status.get("code") in _ERROR_STATUS
+    return status is not None and status.get("code") in ERROR_STATUS
 
 
 def _unmapped(found: Fields) -> Iterator[Unmapped]:

@@ -16,6 +16,7 @@ from billing.domain.charging.discounts import (
     agreed_rates_under_floor,
     in_force_until_at,
 )
+from billing.operations.announcement import announce
 from billing.operations.files import read_file
 from billing.operations.floor_override import FloorOverride, check_override
 from billing.operations.stored_book import books_known
@@ -107,6 +108,7 @@ def accept_agreement(
             },
             recorded_at=now_at,
         )
+        _announce(connection, agreement=agreement, digest=digest, now_at=now_at)
     return Accepted(agreement=agreement, digest=digest, new=True, under_floor=under_floor)
 
 
@@ -146,6 +148,22 @@ def _check_moments(connection: Connection, *, agreement: Agreement, name: str, n
             f"is in effect from {moment_text(agreement.effective_from)}, but {agreement.account} "
             f"was invoiced up to {moment_text(end_at)}; let it start then or later",
         )
+
+
+def _announce(connection: Connection, *, agreement: Agreement, digest: str, now_at: int) -> None:
+    announce(
+        connection,
+        kind="agreement.accepted",
+        account=agreement.account,
+        subject=f"agreements/{agreement.account}",
+        data={
+            "account": agreement.account,
+            "version": agreement.version,
+            "effective_from": moment_text(agreement.effective_from),
+            "digest": digest,
+        },
+        now_at=now_at,
+    )
 
 
 def _under_floor(

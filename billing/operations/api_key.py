@@ -12,6 +12,10 @@ import re
 import secrets
 from dataclasses import dataclass
 
+import msgspec
+
+from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
+from billing.operations.not_found import NotFoundError
 from billing.store.api_keys import (
     ApiKey,
     Revocation,
@@ -23,12 +27,22 @@ from billing.store.api_keys import (
     read_api_keys,
 )
 from billing.store.audit import append_audit
-from billing.store.store import Store
+from billing.store.locks import lock_name
+from billing.store.store import Connection, Store
 from pricing_rules.document import DocumentError
 from pricing_rules.period import moment_text
 
 _KEY = re.compile(r"(tw_[0-9a-f]{10})_[A-Za-z0-9_-]{43}\Z", re.ASCII)
 _NO_DIGEST = "0" * 64
+
+MOST_REQUESTS_PER_S = 10_000_000
+
+
+class _Place(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """Where a page of keys ends."""
+
+    made_at: Moment
+    prefix: Word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +60,41 @@ def make_api_key(
     account: str,
     name: str,
     expires_at: int | None,
+    requests_per_s: int | None = None,
     by: str,
     now_at: int,
 ) -> MadeKey:
-    """Make a key. ``account``: whose key it is, "" for one of the provider.
+    """Make a key in a transaction of its own; as ``new_api_key`` does."""
+    with store.write() as connection:
+        return new_api_key(
+            connection,
+            scope=scope,
+            account=account,
+            name=name,
+            expires_at=expires_at,
+            requests_per_s=requests_per_s,
+            by=by,
+            now_at=now_at,
+        )
+
+
+def new_api_key(
+    connection: Connection,
+    *,
+    scope: Scope,
+    account: str,
+    name: str,
+    expires_at: int | None,
+    requests_per_s: int | None,
+    by: str,
+    now_at: int,
+) -> MadeKey:
+    """Make a key. ``account``: whose key it is, "" for one of the provider. ``requests_per_s``: how
+    many requests it may send; None: as many as the service lets each.
 
     DocumentError where a key of scope account names none, where one of scope operator names one,
-    where a name is empty, and where it would have expired already.
+    where a name is empty, where it would have expired already, and where its requests are out of
+    range.
     """
     if scope == "account" and not account:
         raise DocumentError("--account", "a key of scope account belongs to one; name it")
@@ -63,6 +105,8 @@ def make_api_key(
             raise DocumentError(option, "is empty; say it")
     if expires_at is not None and expires_at <= now_at:
         raise DocumentError("--expires-at", f"{moment_text(expires_at)} has passed")
+    if requests_per_s is not None and not 1 <= requests_per_s <= MOST_REQUESTS_PER_S:
+        raise DocumentError("--requests-per-s", f"must be from 1 to {MOST_REQUESTS_PER_S:,}")
     prefix = f"tw_{secrets.token_hex(5)}"
     secret_text = f"{prefix}_{secrets.token_urlsafe(32)}"
     key = ApiKey(
@@ -74,44 +118,52 @@ def make_api_key(
         by=by,
         made_at=now_at,
         expires_at=expires_at,
+        requests_per_s=requests_per_s,
     )
-    with store.write() as connection:
-        append_api_key(connection, key=key)
-        append_audit(
-            connection,
-            command="key make",
-            subject=prefix,
-            by=by,
-            detail={"scope": scope, "account": account, "name": name},
-            recorded_at=now_at,
-        )
+    append_api_key(connection, key=key)
+    append_audit(
+        connection,
+        command="key make",
+        subject=prefix,
+        by=by,
+        detail={"scope": scope, "account": account, "name": name},
+        recorded_at=now_at,
+    )
     return MadeKey(text=secret_text, key=key)
 
 
 def revoke_api_key(store: Store, *, prefix: str, reason: str, by: str, now_at: int) -> StoredKey:
+    """Revoke a key in a transaction of its own; as ``end_api_key`` does."""
+    with store.write() as connection:
+        return end_api_key(connection, prefix=prefix, reason=reason, by=by, now_at=now_at)
+
+
+def end_api_key(
+    connection: Connection, *, prefix: str, reason: str, by: str, now_at: int
+) -> StoredKey:
     """Revoke a key by its prefix; one that was revoked before stays as it was.
 
-    DocumentError where there is no such key, and where the reason is empty.
+    NotFoundError where there is no such key, DocumentError where the reason is empty.
     """
     for option, text in (("--reason", reason), ("--by", by)):
         if not text.strip():
             raise DocumentError(option, "is empty; say it")
-    with store.write() as connection:
-        found = read_api_key(connection, prefix=prefix)
-        if found is None:
-            raise DocumentError(f"key {prefix:.60}", "was never made; see tokenworks key list")
-        if found.revoked_at is not None:
-            return found
-        revocation = Revocation(prefix=prefix, reason=reason, by=by, revoked_at=now_at)
-        append_revocation(connection, revocation=revocation)
-        append_audit(
-            connection,
-            command="key revoke",
-            subject=prefix,
-            by=by,
-            detail={"reason": reason},
-            recorded_at=now_at,
-        )
+    lock_name(connection, name=f"key {prefix}")
+    found = read_api_key(connection, prefix=prefix)
+    if found is None:
+        raise NotFoundError(f"key {prefix:.60}", "was never made; see tokenworks key list")
+    if found.revoked_at is not None:
+        return found
+    revocation = Revocation(prefix=prefix, reason=reason, by=by, revoked_at=now_at)
+    append_revocation(connection, revocation=revocation)
+    append_audit(
+        connection,
+        command="key revoke",
+        subject=prefix,
+        by=by,
+        detail={"reason": reason},
+        recorded_at=now_at,
+    )
     return StoredKey(key=found.key, revoked_at=now_at)
 
 
@@ -119,6 +171,30 @@ def list_api_keys(store: Store) -> tuple[StoredKey, ...]:
     """All keys, by the moment at which they were made."""
     with store.read() as connection:
         return read_api_keys(connection)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPage:
+    """Some keys, by the moment at which they were made, and the cursor of the next page."""
+
+    keys: tuple[StoredKey, ...]
+    cursor: str | None
+
+
+def api_key_page(store: Store, *, limit: int, cursor: str | None) -> KeyPage:
+    """One page of at most ``limit`` keys, the first where ``cursor`` is None.
+
+    A key that is made meanwhile may be on a later page. DocumentError where the cursor is none.
+    """
+    at = None if cursor is None else read_cursor(_Place, text=cursor, question="keys")
+    after = None if at is None else (at.made_at, at.prefix)
+    with store.read() as connection:
+        keys = read_api_keys(connection, after=after, limit=limit + 1)
+    if len(keys) <= limit:
+        return KeyPage(keys=keys, cursor=None)
+    last = keys[limit - 1].key
+    place = _Place(made_at=last.made_at, prefix=last.prefix)
+    return KeyPage(keys=keys[:limit], cursor=write_cursor(place, question="keys"))
 
 
 def check_api_key(store: Store, *, text: str, now_at: int) -> ApiKey | None:

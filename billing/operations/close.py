@@ -15,15 +15,15 @@ from billing.domain.agreement.agreement import Agreement
 from billing.domain.agreement.billing_periods import AgreedPeriod, billing_periods
 from billing.domain.charging.records import UnpricedUsage
 from billing.domain.invoice.finalizing import Waiver, not_waived
+from billing.operations.account_usage import AccountUsage, summed_usage
 from billing.operations.agreement import versions_known
 from billing.operations.due import DueInvoice, Horizon, KnownBooks, due_of
 from billing.operations.epoch import seal_epoch
 from billing.operations.finalize import Issue, finalize_draft
-from billing.operations.grid import AccountCuts, StaleTotalsError, fresh_versions, rebuild_account
+from billing.operations.grid import AccountCuts, fresh_versions, is_stale, rebuild_account
 from billing.operations.invoice_number import check_series, text_of
 from billing.store.agreements import accounts_with_agreements
 from billing.store.epochs import current_epoch
-from billing.store.grid import AccountGrid
 from billing.store.locks import lock_name
 from billing.store.points import reach
 from billing.store.store import Connection, Store, StoreError
@@ -80,8 +80,8 @@ class CloseReport:
     """What a close did, by account and period.
 
     ``through_epoch``: usage up to it was billed. ``known_at``: price books and agreements are those
-    known then. ``rebuilt``: accounts whose totals were cut anew first. ``open_usage``: sentences on
-    usage of earlier periods that were never closed.
+    known then. ``rebuilt``: accounts whose totals were cut anew first, in a dry run for its own
+    eyes. ``open_usage``: sentences on usage of earlier periods that were never closed.
     """
 
     month: str
@@ -142,7 +142,8 @@ def close(
     Usage is sealed first and billed through that epoch, under the books and agreements known then.
     A period that was invoiced before is left alone, or, where usage came late for it, gets an
     invoice of corrections. An account with unpriced usage that nobody waived is blocked, and the
-    others go on. A dry run writes nothing: it rates through the current epoch.
+    others go on. A dry run writes nothing: it rates through the current epoch, and where totals are
+    stale it sums the events.
 
     DocumentError where the month is none, where an account has no agreement, or where the series
     is no name.
@@ -246,27 +247,26 @@ class _Run:
             lock_name(connection, name=f"close {account}")
         versions = versions_known(connection, account=account, as_of=self.horizon.known_at)
         closed: list[PeriodClosed] = []
-        built: AccountGrid | None = None
+        usage: AccountUsage | None = None
         for agreed in billing_periods(versions, year=year, month=month):
             if agreed.period.end_at > self.issue.issued_at and not self.dry_run:
                 closed.append(_closed(agreed, state="not over"))
                 continue
-            if built is None:
-                built = self._built(connection, account=account)
-            closed.append(self._period(connection, agreed=agreed, versions=versions, built=built))
+            if usage is None:
+                usage = self._usage(connection, account=account)
+            closed.append(self._period(connection, agreed=agreed, versions=versions, usage=usage))
         return tuple(closed)
 
-    def _built(self, connection: Connection, *, account: str) -> AccountGrid:
-        """Under which versions the totals of an account are built; they are rebuilt if stale."""
-        try:
-            return fresh_versions(connection, account=account)
-        except StaleTotalsError:
+    def _usage(self, connection: Connection, *, account: str) -> AccountUsage:
+        """The usage of an account; its totals are rebuilt if they are stale."""
+        if is_stale(connection, account=account):
+            self.rebuilt.add(account)
             if self.dry_run:
-                raise
-        rebuild_account(connection, account=account, cuts=self.cuts)
-        self.rebuilt.add(account)
-        reach("close.account_rebuilt")
-        return fresh_versions(connection, account=account)
+                return summed_usage(connection, account=account, cuts=self.cuts)
+            rebuild_account(connection, account=account, cuts=self.cuts)
+            reach("close.account_rebuilt")
+        versions = fresh_versions(connection, account=account)
+        return AccountUsage(connection=connection, versions=versions, cuts=self.cuts)
 
     def _period(
         self,
@@ -274,10 +274,12 @@ class _Run:
         *,
         agreed: AgreedPeriod,
         versions: Sequence[Agreement],
-        built: AccountGrid,
+        usage: AccountUsage,
     ) -> PeriodClosed:
         account = agreed.agreement.account
-        since = _accepted_since(connection, agreed=agreed, known=versions, built=built)
+        since = _accepted_since(
+            connection, agreed=agreed, known=versions, newest=usage.versions.agreement_version
+        )
         if since is not None:
             return _closed(agreed, state="blocked", blocked_by=(since,))
         due = due_of(
@@ -286,8 +288,7 @@ class _Run:
             versions=versions,
             horizon=self.horizon,
             books=self.books,
-            cuts=self.cuts,
-            built=built,
+            usage=usage,
         )
         reach("close.account_rated")
         self._note_open(account, due=due)
@@ -339,16 +340,18 @@ def _accepted_since(
     *,
     agreed: AgreedPeriod,
     known: Sequence[Agreement],
-    built: AccountGrid,
+    newest: int,
 ) -> str | None:
     """A sentence where a version that changes the period was accepted after the epoch was sealed:
     once the period is invoiced under the version before, it could never come into effect.
+
+    ``newest``: the number of the newest version.
     """
-    newest = max(one.version for one in known)
-    if built.agreement_version == newest:
+    last = max(one.version for one in known)
+    if newest == last:
         return None
     for one in versions_known(connection, account=agreed.agreement.account):
-        if one.version > newest and one.effective_from < agreed.period.end_at:
+        if one.version > last and one.effective_from < agreed.period.end_at:
             return (
                 f"version {one.version} of its agreement, in effect from "
                 f"{moment_text(one.effective_from)}, was accepted during this close; run it again"

@@ -18,14 +18,13 @@ from billing.domain.invoice.corrections import Correction, corrections_for
 from billing.domain.invoice.draft import draft_invoice
 from billing.domain.invoice.invoice import Invoice
 from billing.domain.invoice.invoiced import invoiced_for
-from billing.operations.grid import AccountCuts, totals_of
+from billing.operations.account_usage import AccountUsage
 from billing.operations.stored_book import books_known
 from billing.operations.stored_invoice import read_checked
 from billing.store.epochs import epoch_sealed_at
-from billing.store.grid import AccountGrid
 from billing.store.invoices import StoredInvoice, read_account_invoices
 from billing.store.store import Connection
-from billing.store.usage_totals import SegmentUse, read_segments
+from billing.store.usage_totals import SegmentUse
 from pricing_rules.document import DocumentError
 from pricing_rules.money import currency
 from pricing_rules.period import Period, moment_text, parse_moment
@@ -105,26 +104,26 @@ def due_of(
     versions: Sequence[Agreement],
     horizon: Horizon,
     books: KnownBooks,
-    cuts: AccountCuts,
-    built: AccountGrid,
+    usage: AccountUsage,
 ) -> DueInvoice:
     """What the account of ``agreed`` owes for its period, with the corrections of earlier ones.
 
-    ``built``: the newest versions, under which its totals are built. DocumentError where no book of
-    its series is known, and where an invoice of the account was changed in the store.
+    ``usage``: that of the account. DocumentError where no book of its series is known, and where an
+    invoice of the account was changed in the store.
     """
     account, period = agreed.agreement.account, agreed.period
     stored = read_account_invoices(connection, account=account)
     covers = covered_periods(stored)
-    used = read_segments(connection, account=account, through_epoch=horizon.through_epoch)
+    used = usage.segments(through_epoch=horizon.through_epoch)
     before = period.start_at in covers
-    rate = _Rater(connection=connection, horizon=horizon, books=books, cuts=cuts, built=built)
+    rate = _Rater(connection=connection, horizon=horizon, books=books, usage=usage)
     corrections = _corrections(
         rate,
         stored=stored,
         covers=[one for at, one in sorted(covers.items()) if at <= period.start_at],
         versions=versions,
         used=used,
+        issuer=agreed.agreement.issuer.name,
     )
     has_own = not before and any(one.segment_start_at in period for one in used)
     draft = None
@@ -179,8 +178,7 @@ class _Rater:
     connection: Connection
     horizon: Horizon
     books: KnownBooks
-    cuts: AccountCuts
-    built: AccountGrid
+    usage: AccountUsage
 
     def books_of(self, agreed: AgreedPeriod) -> BooksInForce:
         series = agreed.agreement.series
@@ -195,14 +193,10 @@ class _Rater:
 
     def rated(self, agreed: AgreedPeriod) -> _Rated:
         books = self.books_of(agreed)
-        found = totals_of(
-            self.connection,
-            account=agreed.agreement.account,
-            period=agreed.period,
+        found = self.usage.totals(
+            agreed.period,
             through_epoch=self.horizon.through_epoch,
             since_at=books.allowances_since_at(agreed.period),
-            cuts=self.cuts,
-            versions=self.built,
         )
         return _Rated(
             rating=rate_totals(found.totals, books=books, grid=found.grid, earlier=found.earlier),
@@ -221,8 +215,11 @@ def _corrections(
     covers: Sequence[Covered],
     versions: Sequence[Agreement],
     used: Sequence[SegmentUse],
+    issuer: str,
 ) -> tuple[Correction, ...]:
-    """The corrections of invoiced periods of which more or other is known now."""
+    """The corrections of invoiced periods of which more or other is known now, for an invoice of
+    ``issuer``.
+    """
     found: list[Correction] = []
     invoices: tuple[Invoice, ...] = ()
     for covered in covers:
@@ -251,6 +248,7 @@ def _corrections(
             books=rate.books_of(agreed),
             period=covered.period,
             invoiced=invoiced,
+            issuer=issuer,
         )
         findings = (*correction.findings, *rated.elsewhere)
         found.append(replace(correction, findings=findings))
@@ -264,15 +262,16 @@ def _open_usage(
     covers: dict[int, Covered],
     period: Period,
 ) -> tuple[int, ...]:
-    starts: set[int] = set()
+    events: dict[int, int] = {}
     for one in used:
         if one.segment_start_at >= period.start_at or not BILLABLE_OUTCOMES[one.outcome]:
             continue
         agreed = billing_period_at(versions, moment_at=one.segment_start_at)
         start_at = agreed.period.start_at if agreed else 0
         if start_at not in covers:
-            starts.add(start_at)
-    return tuple(sorted(starts))
+            events[start_at] = events.get(start_at, 0) + one.events
+    # Usage that was taken away whole is none.
+    return tuple(start_at for start_at, number in sorted(events.items()) if number)
 
 
 class _Cover(msgspec.Struct):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from billing.operations.announcement import announce
 from billing.store.audit import append_audit
 from billing.store.epochs import current_epoch, has_new_facts, last_sealed_at, seal
 from billing.store.store import Store
@@ -48,6 +49,14 @@ def seal_epoch(store: Store, *, by: str, now_at: int) -> Sealed:
             by=by,
             detail={"sealed_at": moment_text(now_at)},
             recorded_at=now_at,
+        )
+        announce(
+            connection,
+            kind="epoch.sealed",
+            account="",
+            subject="epochs",
+            data={"epoch": epoch, "sealed_at": moment_text(now_at)},
+            now_at=now_at,
         )
     return Sealed(epoch=epoch, sealed_at=now_at, new=True)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from billing.domain.invoice.finalizing import Waiver, finalize
 from billing.domain.invoice.invoice import Invoice, InvoiceLine
 from billing.domain.ledger.ledger import invoice_postings
+from billing.operations.announcement import announce
 from billing.operations.invoice_number import number_text
 from billing.store.audit import append_audit
 from billing.store.invoices import StoredInvoice, StoredLine, append_invoice, take_number
@@ -20,7 +21,7 @@ from billing.store.points import reach
 from billing.store.store import Connection
 from pricing_rules.document import bytes_digest, canonical_json, dump
 from pricing_rules.money import exact_text
-from pricing_rules.period import Period
+from pricing_rules.period import Period, moment_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,24 @@ def finalize_draft(
             "total_minor": invoice.total_minor,
         },
         recorded_at=issue.issued_at,
+    )
+    announce(
+        connection,
+        kind="invoice.finalized",
+        account=invoice.account,
+        subject=f"invoices/{invoice.account}",
+        data={
+            "account": invoice.account,
+            "issuer": issuer,
+            "number": invoice.number,
+            "start_at": moment_text(invoice.period.start_at),
+            "end_at": moment_text(invoice.period.end_at),
+            "through_epoch": through_epoch,
+            "currency": invoice.currency,
+            "total_minor": invoice.total_minor,
+            "digest": stored.digest,
+        },
+        now_at=issue.issued_at,
     )
     return stored
 

@@ -17,6 +17,7 @@ from billing.domain.agreement.cuts import account_grid, book_grid
 from billing.engines.event_sums import sum_events
 from billing.store.agreements import latest_agreement_version, read_agreements
 from billing.store.audit import append_audit
+from billing.store.corrections import EventStep, is_void, read_corrected
 from billing.store.events import StoredEvent, read_events
 from billing.store.grid import (
     AccountGrid,
@@ -34,7 +35,7 @@ from billing.store.usage_totals import read_totals, replace_totals
 from pricing_rules.document import DocumentError, load_json
 from pricing_rules.period import MICROSECONDS, Period
 from pricing_rules.prices.price_book import PriceBook
-from pricing_rules.usage.totals import Grid, UsageTotal, add_totals
+from pricing_rules.usage.totals import Grid, UsageTotal, add_totals, negative
 
 _EVENTS_AT_ONCE = 10_000
 _WIDER = 40 * 86_400 * MICROSECONDS
@@ -191,18 +192,30 @@ def rebuild_account(
 def sum_account(
     connection: Connection, *, versions: AccountGrid, cuts: AccountCuts
 ) -> tuple[int, tuple[UsageTotal, ...]]:
-    """How many events an account has, and their totals as these versions cut them."""
+    """How many events an account has, and their totals as these versions cut them.
+
+    A step of a correction takes its event away, or adds it, in the epoch of the step. What is
+    nothing in all has no total.
+    """
     account = versions.account
     events = read_events(connection, account=account)
+    corrected = read_corrected(connection, account=account)
     totals: tuple[UsageTotal, ...] = ()
     number = 0
+
+    def grids(first_at: int, last_at: int) -> dict[str, Grid]:
+        span = Period(start_at=first_at, end_at=last_at + 1)
+        return {account: cuts.grid(connection, versions=versions, span=span)}
+
+    # Both come in the order of the moments of events.
     while part := list(islice(events, _EVENTS_AT_ONCE)):
         number += len(part)
-        # They come in the order of their moments.
-        span = Period(start_at=part[0].occurred_at, end_at=part[-1].occurred_at + 1)
-        grids = {account: cuts.grid(connection, versions=versions, span=span)}
-        totals = add_totals([*totals, *_sums(part, grids=grids)])
-    return number, totals
+        within = grids(part[0].occurred_at, part[-1].occurred_at)
+        totals = add_totals([*totals, *_sums(part, grids=within)])
+    while steps := list(islice(corrected, _EVENTS_AT_ONCE)):
+        within = grids(steps[0][0].occurred_at, steps[-1][0].occurred_at)
+        totals = add_totals([*totals, *_step_sums(steps, grids=within)])
+    return number, tuple(total for total in totals if total.events or total.leaves)
 
 
 def totals_of(
@@ -327,3 +340,14 @@ def _sums(events: Iterable[StoredEvent], *, grids: dict[str, Grid]) -> Iterable[
         by_epoch.setdefault(event.epoch, []).append(event)
     for epoch, some in by_epoch.items():
         yield from sum_events(some, epoch=epoch, grids=grids)
+
+
+def _step_sums(
+    steps: Iterable[tuple[StoredEvent, EventStep]], *, grids: dict[str, Grid]
+) -> Iterable[UsageTotal]:
+    by_kind: dict[tuple[int, bool], list[StoredEvent]] = {}
+    for event, step in steps:
+        by_kind.setdefault((step.epoch, is_void(step.step)), []).append(event)
+    for (epoch, voided), some in by_kind.items():
+        summed = sum_events(some, epoch=epoch, grids=grids)
+        yield from map(negative, summed) if voided else summed

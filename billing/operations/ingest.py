@@ -130,7 +130,7 @@ class _Run:
 
     def store_part(self, part: EventTable, *, name: str) -> _Taken:
         """Store a batch in one transaction, unless another process did meanwhile."""
-        events, rows, rejected = _checked(part, now_at=self.now_at)
+        events, rows, rejected = checked_rows(part, now_at=self.now_at)
         reach("ingest.batch_read")
 
         def store_it(connection: Connection) -> _Taken:
@@ -185,7 +185,7 @@ class _Run:
         )
 
 
-def _checked(
+def checked_rows(
     part: EventTable, *, now_at: int
 ) -> tuple[list[NewEvent], list[int], tuple[Refusal, ...]]:
     """The events of a part, their rows, and the rows that are refused, by row."""

@@ -1,18 +1,17 @@
 """Live usage: what an account has used so far, by time, by what it names and by unit, in pages.
 
-Invariant: the pages of one question, put together, are its sums over the events that were stored
-when its first page was read: none is lost and none comes twice, whatever is stored meanwhile (I47).
+Invariant: the pages of one question, put together, are its sums over the events that were stored,
+and not voided, when its first page was read: none is lost and none comes twice, whatever is stored
+or corrected meanwhile (I47).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
-import msgspec
-
+from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
+from billing.store.corrections import last_step_seq
 from billing.store.events import last_event_seq
 from billing.store.store import Store
 from billing.store.usage_sums import EventLabel, UsageSum, read_usage_sums
@@ -26,7 +25,6 @@ MAX_LABELS = 8
 _DAY = 86_400 * MICROSECONDS
 _STEPS: dict[Step, int | None] = {"hour": 3_600 * MICROSECONDS, "day": _DAY, "period": None}
 _MOST_DAYS: dict[Step, int] = {"hour": 31, "day": 400, "period": 400}
-_SEQS = range(2**63)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +48,12 @@ class UsagePage:
     cursor: str | None
 
 
-class _Cursor(msgspec.Struct, array_like=True):
-    question: str
-    through_seq: int
-    key: tuple[int | str, ...]
+class _Place(NamedTuple):
+    """The last event and the last step of a correction that count, and the key of the last sum."""
 
-
-_read_cursor = msgspec.json.Decoder(_Cursor).decode
+    through_seq: Moment
+    through_step_seq: Moment
+    key: tuple[Moment | Word, ...]
 
 
 def usage_page(
@@ -77,9 +74,10 @@ def usage_page(
             list(question.labels),
         ]
     )
-    at = None if cursor is None else _cursor(cursor, digest=digest, labels=len(question.labels))
+    at = None if cursor is None else _place(cursor, digest=digest, labels=len(question.labels))
     with store.read() as connection:
         through_seq = last_event_seq(connection) if at is None else at.through_seq
+        through_step_seq = last_step_seq(connection) if at is None else at.through_step_seq
         sums = read_usage_sums(
             connection,
             account=question.account,
@@ -87,15 +85,15 @@ def usage_page(
             step_microseconds=_STEPS[question.step],
             labels=question.labels,
             through_seq=through_seq,
+            through_step_seq=through_step_seq,
             after=None if at is None else at.key,
             limit=limit + 1,
         )
     if len(sums) <= limit:
         return UsagePage(sums=sums, cursor=None)
     page = sums[:limit]
-    following = _Cursor(question=digest, through_seq=through_seq, key=page[-1].key)
-    text = base64.urlsafe_b64encode(msgspec.json.encode(following)).decode()
-    return UsagePage(sums=page, cursor=text)
+    place = _Place(through_seq, through_step_seq, page[-1].key)
+    return UsagePage(sums=page, cursor=write_cursor(place, question=digest))
 
 
 def end_of_step(start_at: int, *, question: UsageQuestion) -> int:
@@ -127,21 +125,10 @@ def _check(question: UsageQuestion) -> None:
         )
 
 
-def _cursor(text: str, *, digest: str, labels: int) -> _Cursor:
-    try:
-        found = _read_cursor(base64.urlsafe_b64decode(text.encode("ascii")))
-    except (ValueError, binascii.Error, RecursionError):
-        raise DocumentError("cursor", "is not one that we gave; start without one") from None
-    if found.question != digest:
-        raise DocumentError("cursor", "belongs to another question; ask that one, or start anew")
+def _place(text: str, *, digest: str, labels: int) -> _Place:
+    found = read_cursor(_Place, text=text, question=digest)
     start_at, *texts = found.key or ("",)
-    named = all(isinstance(part, str) and "\x00" not in part for part in texts)
-    if (
-        len(found.key) != labels + 2
-        or not isinstance(start_at, int)
-        or start_at not in _SEQS
-        or found.through_seq not in _SEQS
-        or not named
-    ):
+    named = isinstance(start_at, int) and all(isinstance(part, str) for part in texts)
+    if len(texts) != labels + 1 or not named:
         raise DocumentError("cursor", "is not one that we gave; start without one")
     return found

@@ -1,7 +1,7 @@
 """Events of a table in canonical columns, as the store takes them.
 
-Invariant: the digest of an event is that of its content text and its moment, so that the same event
-has the same digest in whichever file format it comes.
+Invariant: the digest of an event is that of its content text and the moment that it states, so that
+the same event has the same digest in whichever file format it comes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from billing.intake.cloud_events import SentEvent
 from billing.store.events import NewEvent
 from pricing_rules.usage.event_columns import (
     CONTENT_END,
@@ -100,6 +101,20 @@ def new_event(
     NegativeLeafError where a unit is less than its parts: intake refuses such an event.
     """
     _, event_id, source, account, occurred_at, model, service_tier, region, size, outcome = fixed
+    stated = (str(event_id), str(source), str(account), int(occurred_at), str(model))
+    served = (str(service_tier), str(region), int(size), str(outcome))
+    sent = ((*stated, *served), units, dimensions, split_leaves(units))
+    return sent_event(sent, received_at=0)
+
+
+def sent_event(sent: SentEvent, *, received_at: int) -> NewEvent:
+    """One checked event; where it states no moment, it happened at ``received_at``.
+
+    The digest of such an event is of its content alone, so that it is the same whenever it is sent
+    again, and never that of an event that states its moment.
+    """
+    fixed, units, dimensions, leaves = sent
+    event_id, source, account, occurred_at, model, service_tier, region, size, outcome = fixed
     # Written out: it is done for each event that comes in over HTTP.
     end = CONTENT_END
     text = (
@@ -108,22 +123,25 @@ def new_event(
     )
     for unit in _in_order(tuple(units)):
         text += f"{unit}={units[unit]}{end}"
-    for name in sorted(dimensions):
-        text += f"{DIMENSION_PREFIX}{name}={dimensions[name]}{end}"
-    text += f"time={occurred_at}{end}"
+    if dimensions:
+        for name in sorted(dimensions):
+            text += f"{DIMENSION_PREFIX}{name}={dimensions[name]}{end}"
+    if occurred_at is not None:
+        text += f"time={occurred_at}{end}"
     return NewEvent(
-        source=str(source),
-        id=str(event_id),
+        source=source,
+        id=event_id,
         payload_digest=sha256(text.encode()).hexdigest(),
-        account=str(account),
-        occurred_at=int(occurred_at),
-        model=str(model),
-        service_tier=str(service_tier),
-        region=str(region),
-        request_tokens=int(size),
-        outcome=str(outcome),
+        account=account,
+        occurred_at=received_at if occurred_at is None else occurred_at,
+        timed_by="receipt" if occurred_at is None else "event",
+        model=model,
+        service_tier=service_tier,
+        region=region,
+        request_tokens=size,
+        outcome=outcome,
         dimensions=dimensions or _NO_DIMENSIONS,
-        units=split_leaves(units),
+        units=leaves,
     )
 
 

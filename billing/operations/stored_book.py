@@ -16,6 +16,7 @@ from billing.domain.charging.discounts import (
     agreed_rates_under_floor,
     in_force_until_at,
 )
+from billing.operations.announcement import announce
 from billing.operations.floor_override import FloorOverride, check_override
 from billing.operations.grid import register_cuts
 from billing.store.agreements import read_agreements, read_newest_agreements
@@ -113,6 +114,21 @@ def store_book(
                 **({"override": override.as_json()} if override and under_floor else {}),
             },
             recorded_at=now_at,
+        )
+        announce(
+            connection,
+            kind="price_book.published",
+            account="",
+            subject=f"price_books/{book.series}",
+            data={
+                "series": book.series,
+                "number": book.number,
+                "currency": book.currency,
+                "effective_from": moment_text(book.effective_from),
+                "published_at": moment_text(stored.published_at),
+                "digest": stored.digest,
+            },
+            now_at=now_at,
         )
     return BookStored(book=book, new=True, under_floor=under_floor)
 

@@ -7,7 +7,7 @@ identities are its own: it can neither bill another nor take an id away from the
 from __future__ import annotations
 
 from billing.intake.event_request import RefusedEvent, RequestForm, read_event_request
-from billing.operations.new_events import new_event
+from billing.operations.new_events import sent_event
 from billing.operations.taken_in import FIRST_EVENT_AT, OWNER, last_event_at, out_of_time
 from billing.operations.writer import Submission
 from billing.store.events import NewEvent
@@ -26,9 +26,8 @@ def submission(
     rows: list[int] = []
     events: list[NewEvent] = []
     refused = list(found.refused)
-    read = found.rows
-    for fixed, units, dimensions in zip(read.fixed, read.units, read.dimensions, strict=True):
-        event, row = new_event(fixed, units=units, dimensions=dimensions), int(fixed[0])
+    for row, sent in zip(found.rows, found.events, strict=True):
+        event = sent_event(sent, received_at=now_at)
         if account and event.account != account:
             reason = "is not the account of this key; send it with another"
             refused.append(_refused(event, row=row, pointer="/subject", reason=reason))

@@ -17,9 +17,8 @@ from billing.store.grid import (
     AccountGrid,
     append_account_grids,
     current_grid,
-    read_account_grids,
+    share_account_grids,
 )
-from billing.store.locks import share_accounts
 from billing.store.store import Connection
 from billing.store.usage_totals import add_totals
 from pricing_rules.period import MICROSECONDS, Period, moment_text, parse_moment
@@ -54,8 +53,7 @@ def keep_totals(
 ) -> None:
     """Add new events to the totals of their accounts, each under the versions of its own."""
     accounts = sorted({event.account for event in events})
-    share_accounts(connection, accounts=accounts)
-    built = read_account_grids(connection, accounts=accounts)
+    built = share_account_grids(connection, accounts=accounts)
     first_seen = [account for account in accounts if account not in built]
     if first_seen:
         newest, agreed = current_grid(connection), latest_agreement_versions(connection)
@@ -68,9 +66,8 @@ def keep_totals(
             for account in first_seen
         ]
         append_account_grids(connection, grids=made)
-        share_accounts(connection, accounts=first_seen)
         # As they stand: others may have seen them first meanwhile.
-        built |= read_account_grids(connection, accounts=first_seen)
+        built |= share_account_grids(connection, accounts=first_seen)
     moments = [event.occurred_at for event in events]
     span = Period(start_at=min(moments), end_at=max(moments) + 1)
     grids = {

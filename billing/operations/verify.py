@@ -9,23 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from billing.domain.invoice.invoice import Invoice
-from billing.domain.ledger.ledger import LedgerEntry
-from billing.domain.verification.equations import Damage, Verified, together
+from billing.domain.verification.amounts import lines_equal_rating, taxes_as_computed
+from billing.domain.verification.equations import Verified, together
 from billing.domain.verification.invoices import (
-    AuditedClose,
     InvoiceRow,
     LineRow,
-    audited_as_recorded,
     billed_quantities,
-    covers_in_order,
     documents_as_recorded,
     lines_equal_totals,
-    numbers_gapless,
-)
-from billing.domain.verification.ledger import (
-    PostedTransaction,
-    ledger_equals_invoices,
-    transactions_sum_to_zero,
 )
 from billing.domain.verification.usage import (
     DeliveryCounts,
@@ -35,11 +26,11 @@ from billing.domain.verification.usage import (
     totals_equal_events,
 )
 from billing.operations.invoice_number import text_of
+from billing.operations.verify_records import records_hold
 from billing.operations.verify_usage import AccountChecked, UsageChecker
-from billing.store.agreements import accounts_with_agreements, read_agreements
+from billing.store.agreements import accounts_with_agreements
 from billing.store.epochs import current_epoch
 from billing.store.invoices import BilledLine
-from billing.store.price_books import read_price_books
 from billing.store.store import Connection, Store
 from billing.store.usage_totals import accounts_with_totals
 from billing.store.whole import (
@@ -51,15 +42,14 @@ from billing.store.whole import (
     events_without_identity,
     identities_of_other_events,
     identities_without_event,
-    read_all_audit,
     read_all_deliveries,
-    read_all_entries,
     read_all_invoices,
     read_all_lines,
-    read_all_number_series,
-    read_all_transactions,
 )
-from pricing_rules.document import JsonValue, bytes_digest, read_json
+from billing.store.whole_corrections import (
+    count_voided,
+)
+from pricing_rules.document import JsonValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,18 +96,11 @@ def verify(store: Store, *, progress: Callable[[int, int], None] | None = None) 
         documents = documents_as_recorded(rows, sealed_epoch=current_epoch(connection) - 1)
         invoices = documents.invoices
         usage = _usage(connection, invoices=invoices, progress=progress)
-        posted, lost = _posted(connection)
         checks = (
             _deliveries(connection),
             usage,
             documents.verified,
-            audited_as_recorded(_audited(connection), rows=rows),
-            covers_in_order(invoices),
-            _numbers(connection),
-            transactions_sum_to_zero(posted),
-            ledger_equals_invoices(posted, invoices=invoices),
-            lost,
-            _kept_documents(connection),
+            records_hold(connection, rows=rows, invoices=invoices),
         )
     return VerifyReport(verified=together(checks))
 
@@ -178,6 +161,8 @@ def _usage(
         state: sum(one.states.get(state, 0) for one in checked)
         for state in dict.fromkeys(state for one in checked for state in one.states)
     }
+    states["voided"] = count_voided(connection)
+    periods = [period for one in checked for period in one.periods]
     return together(
         (
             events_have_one_state(states, accepted=count_all_events(connection)),
@@ -189,6 +174,8 @@ def _usage(
                 billed_quantities(invoices),
                 rated={key: n for one in checked for key, n in one.rated.items()},
             ),
+            lines_equal_rating(invoices, rated=periods),
+            taxes_as_computed(invoices, rated=periods),
             Verified(damage=tuple(damage for one in checked for damage in one.damage)),
         )
     )
@@ -203,6 +190,7 @@ def _invoice_rows(connection: Connection) -> Iterator[InvoiceRow]:
     for one in sorted(stored, key=lambda o: (o.through_epoch, o.finalized_at, o.number)):
         yield InvoiceRow(
             name=text_of(one),
+            issuer=one.issuer,
             account=one.account,
             period_start_at=one.period_start_at,
             period_end_at=one.period_end_at,
@@ -227,77 +215,6 @@ def _line_row(line: BilledLine) -> LineRow:
         quantity=line.quantity,
         amount_exact=line.amount_exact,
         amount_minor=line.amount_minor,
-    )
-
-
-def _audited(connection: Connection) -> Iterator[AuditedClose]:
-    for entry in read_all_audit(connection, command="close"):
-        detail = read_json(entry.detail.encode(), name=f"audit {entry.seq}")
-        said = detail if isinstance(detail, dict) else {}
-        yield AuditedClose(
-            account=entry.subject,
-            number=str(said.get("number")),
-            digest=str(said.get("digest")),
-        )
-
-
-def _numbers(connection: Connection) -> Verified:
-    numbers: dict[tuple[str, str], list[int]] = {}
-    for one in read_all_invoices(connection):
-        numbers.setdefault((one.issuer, one.series), []).append(one.number)
-    counters = {
-        (one.issuer, one.series): one.next_number for one in read_all_number_series(connection)
-    }
-    return numbers_gapless(numbers, next_numbers=counters)
-
-
-def _posted(connection: Connection) -> tuple[tuple[PostedTransaction, ...], Verified]:
-    """The transactions with their entries, and the entries that have lost theirs."""
-    entries: dict[str, list[LedgerEntry]] = {}
-    for entry in read_all_entries(connection):
-        moved = LedgerEntry(ledger_account=entry.ledger_account, amount_minor=entry.amount_minor)
-        entries.setdefault(entry.transaction_id, []).append(moved)
-    posted = tuple(
-        PostedTransaction(
-            id=one.id,
-            kind=one.kind,
-            currency=one.currency,
-            entries=tuple(entries.pop(one.id, ())),
-        )
-        for one in read_all_transactions(connection)
-    )
-    lost = tuple(
-        Damage(
-            kind="transaction_missing",
-            where=f"transaction {name}",
-            sentence=f"has {len(some)} entries and is not there itself",
-        )
-        for name, some in sorted(entries.items())
-    )
-    return posted, Verified(damage=lost)
-
-
-def _kept_documents(connection: Connection) -> Verified:
-    """Price books and agreements are the bytes that their digests are of."""
-    kept = [
-        (f"price book {one.series} number {one.number}", one.document, one.digest)
-        for one in read_price_books(connection)
-    ]
-    for account in accounts_with_agreements(connection):
-        kept += (
-            (f"agreement of {account}, version {one.version}", one.document, one.digest)
-            for one in read_agreements(connection, account=account)
-        )
-    return Verified(
-        damage=tuple(
-            Damage(
-                kind="document_changed",
-                where=where,
-                sentence=f"the document is not the one that was recorded as {digest}",
-            )
-            for where, document, digest in kept
-            if bytes_digest(document.encode()) != digest
-        )
     )
 
 

@@ -7,12 +7,14 @@ was billed is rated under the books that were known when it was.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from billing.domain.agreement.agreement import Agreement
 from billing.domain.agreement.billing_periods import AgreedPeriod, billing_period_at
+from billing.domain.invoice.due import due_for
 from billing.domain.invoice.invoice import Cover, Invoice
+from billing.domain.verification.amounts import RatedPeriod, rated_period
 from billing.domain.verification.equations import Damage
 from billing.domain.verification.invoices import Billed, rated_quantities
 from billing.domain.verification.usage import AccountUnit, EventState, state_of
@@ -44,6 +46,7 @@ class AccountChecked:
     events: Mapping[AccountUnit, int]
     states: Mapping[EventState, int]
     rated: Mapping[Billed, int]
+    periods: tuple[RatedPeriod, ...]
     damage: tuple[Damage, ...]
 
 
@@ -67,7 +70,9 @@ class UsageChecker:
             _, summed = sum_account(self.connection, versions=built or newest, cuts=self.cuts)
         except LookupError as error:  # a version of the grid is gone
             unknown = _unknown_cuts(account, sentence=str(error))
-            return AccountChecked(totals={}, events={}, states={}, rated={}, damage=(unknown,))
+            return AccountChecked(
+                totals={}, events={}, states={}, rated={}, periods=(), damage=(unknown,)
+            )
         totals, events = _by_unit(stored), _by_unit(summed)
         if totals == events:  # else the account is named by its unit
             damage = (*damage, *_cell_damage(stored, summed=summed))
@@ -76,13 +81,26 @@ class UsageChecker:
             _, fresh = sum_account(self.connection, versions=newest, cuts=self.cuts)
         states: dict[EventState, int] = {}
         rated: dict[Billed, int] = {}
+        periods: list[RatedPeriod] = []
         try:
-            self._rate(account, totals=fresh, invoices=invoices, states=states, rated=rated)
+            self._rate(
+                account,
+                totals=fresh,
+                invoices=invoices,
+                states=states,
+                rated=rated,
+                periods=periods,
+            )
         except DocumentError as error:
             found = Damage(kind="quantity", where=f"account {account}", sentence=str(error))
             damage = (*damage, found)
         return AccountChecked(
-            totals=totals, events=events, states=states, rated=rated, damage=damage
+            totals=totals,
+            events=events,
+            states=states,
+            rated=rated,
+            periods=tuple(periods),
+            damage=damage,
         )
 
     def _rate(
@@ -93,6 +111,7 @@ class UsageChecker:
         invoices: Sequence[Invoice],
         states: dict[EventState, int],
         rated: dict[Billed, int],
+        periods: list[RatedPeriod],
     ) -> None:
         versions = versions_known(self.connection, account=account)
         covers = {cover.start_at: cover for invoice in invoices for cover in invoice.covers or ()}
@@ -105,10 +124,13 @@ class UsageChecker:
             billed = [t for t in part if cover is not None and t.cell.epoch <= cover.through_epoch]
             later = [t for t in part if cover is None or t.cell.epoch > cover.through_epoch]
             for some, known_at in ((billed, self._known_at(cover)), (later, LAST_MOMENT_AT)):
+                if not some:
+                    continue
                 through = cover.through_epoch if some is billed and cover else LAST_MOMENT_AT
                 pricing = self._pricing(
                     agreed,
-                    totals=some,
+                    # What came later may take away of what was billed: it is rated with that.
+                    totals=billed if some is billed else part,
                     others=(t for t in totals if t.cell.epoch <= through),
                     known_at=known_at,
                     waived=waived,
@@ -122,9 +144,16 @@ class UsageChecker:
                         covers=covers.values(),
                     )
                     states[state] = states.get(state, 0) + total.events
-                if some is billed and agreed and pricing.rating:
+                if some is billed and agreed and pricing.rating and pricing.books:
                     start_at = agreed.period.start_at
                     rated |= rated_quantities(pricing.rating, period_start_at=start_at)
+                    due = due_for(
+                        pricing.rating,
+                        agreement=agreed.agreement,
+                        books=pricing.books,
+                        period=agreed.period,
+                    )
+                    periods.append(rated_period(due))
 
     def _pricing(
         self,
@@ -135,7 +164,7 @@ class UsageChecker:
         known_at: int,
         waived: Waived,
     ) -> _Pricing:
-        if agreed is None or not totals:
+        if agreed is None:
             return _Pricing()
         series = agreed.agreement.series
         known = self._books.setdefault(known_at, KnownBooks(as_of=known_at))
@@ -193,13 +222,19 @@ class _Pricing:
         if (cell.model, cell.service_tier) not in named:
             return "priced"
         # Two cells of one model may differ: only rating this one alone says which of both it is.
-        alone = rate_totals([total], books=self.books, grid=self.grid).unpriced
+        alone = rate_totals([_counted_up(total)], books=self.books, grid=self.grid).unpriced
         left = {
             one
             for one in alone
             if (self.start_at, one.model, one.service_tier, one.unit) not in self.waived
         }
         return "unpriced" if left else "waived" if alone else "priced"
+
+
+def _counted_up(total: UsageTotal) -> UsageTotal:
+    """A total of which all that was taken away counts as if it had been added."""
+    leaves = {unit: abs(count) for unit, count in total.leaves.items()}
+    return replace(total, events=max(abs(total.events), 1), leaves=leaves)
 
 
 def _by_unit(totals: Iterable[UsageTotal]) -> dict[AccountUnit, int]:

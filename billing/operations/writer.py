@@ -11,7 +11,10 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from queue import Empty, SimpleQueue
+
+from msgspec.structs import replace
 
 from billing.intake.event_request import RefusedEvent
 from billing.log import logger
@@ -20,7 +23,14 @@ from billing.operations.taken_in import keep_totals
 from billing.store.deliveries import Delivery, Refusal, append_delivery
 from billing.store.epochs import current_epoch
 from billing.store.events import NewEvent, Verdict, append_events
-from billing.store.store import Connection, Store, StoreBusyError, StoreError, StoreStoppedError
+from billing.store.store import (
+    Connection,
+    Store,
+    StoreBusyError,
+    StoreError,
+    StoreLostError,
+    StoreStoppedError,
+)
 from pricing_rules.period import moment_text
 
 EVENTS_AT_ONCE = 10_000
@@ -28,6 +38,9 @@ EVENTS_AT_ONCE = 10_000
 
 COMMITS_REMEMBERED = 1_000
 """After so many commits the cuts of accounts are read anew, so that memory stays bounded."""
+
+_OF_THE_STORE = (StoreBusyError, StoreLostError, StoreStoppedError)
+"""Errors that say nothing of what was to be stored."""
 
 _log = logger("writer")
 
@@ -165,8 +178,9 @@ class Writer:
             verdicts = self._stored(group)
         except Exception as error:
             # What one request holds may be more than the store can take: the others are tried
-            # without it. Where it is the store that cannot, trying each alone is in vain.
-            if len(group) > 1 and not isinstance(error, StoreBusyError | StoreStoppedError):
+            # without it. Where it is the store that cannot, trying each alone is in vain, and
+            # where it may have stored them all, would count them twice.
+            if len(group) > 1 and not isinstance(error, _OF_THE_STORE):
                 return [settled for one in group for settled in self._settled([one])]
             if not isinstance(error, StoreError):
                 _log.exception("not_stored", request_id=group[0].request)
@@ -190,15 +204,27 @@ class Writer:
             self._cuts = AccountCuts()
         self._commits += 1
 
+        events = [_received(one.events, received_at=received_at) for one in group]
+
         def store_it(connection: Connection) -> list[tuple[Verdict, ...]]:
             epoch = current_epoch(connection)
-            given = _appended(connection, group=group, epoch=epoch, received_at=received_at)
-            new = [
-                event
-                for one, verdicts in zip(group, given, strict=True)
-                for event, verdict in zip(one.events, verdicts, strict=True)
-                if verdict.kind == "accepted"
-            ]
+            given: list[tuple[Verdict, ...]] = [()] * len(group)
+            new: list[NewEvent] = []
+            # Owner by owner, since identities are apart by owner.
+            for owner in sorted({one.owner for one in group}):
+                places = [place for place, one in enumerate(group) if one.owner == owner]
+                rows = [event for place in places for event in events[place]]
+                verdicts = append_events(
+                    connection, owner=owner, rows=rows, epoch=epoch, received_at=received_at
+                )
+                of_all = iter(verdicts)
+                for place in places:
+                    given[place] = tuple(islice(of_all, len(events[place])))
+                new += [
+                    event
+                    for event, verdict in zip(rows, verdicts, strict=True)
+                    if verdict.kind == "accepted"
+                ]
             if new:
                 keep_totals(connection, events=new, epoch=epoch, cuts=self._cuts)
             _record(connection, group=group, given=given, received_at=received_at)
@@ -207,27 +233,12 @@ class Writer:
         return self.store.beside(store_it)
 
 
-def _appended(
-    connection: Connection,
-    *,
-    group: Sequence[Submission],
-    epoch: int,
-    received_at: int,
-) -> list[tuple[Verdict, ...]]:
-    """Append the events owner by owner, since identities are apart by owner."""
-    given: list[tuple[Verdict, ...]] = [()] * len(group)
-    for owner in sorted({one.owner for one in group}):
-        places = [place for place, one in enumerate(group) if one.owner == owner]
-        rows = [event for place in places for event in group[place].events]
-        verdicts = append_events(
-            connection, owner=owner, rows=rows, epoch=epoch, received_at=received_at
-        )
-        start = 0
-        for place in places:
-            end = start + len(group[place].events)
-            given[place] = verdicts[start:end]
-            start = end
-    return given
+def _received(events: Sequence[NewEvent], *, received_at: int) -> Sequence[NewEvent]:
+    """Events that came in: those that state no moment happened at this one."""
+    return [
+        event if event.timed_by == "event" else replace(event, occurred_at=received_at)
+        for event in events
+    ]
 
 
 def _record(

@@ -9,14 +9,16 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, insert, select
 
 from billing.store.points import reach
-from billing.store.tables import AGREEMENTS, EPOCHS, EVENTS, PRICE_BOOKS
+from billing.store.tables import AGREEMENTS, EPOCHS, EVENT_CORRECTIONS, EVENTS, PRICE_BOOKS
 
 FIRST_EPOCH = 1
 
 
 def current_epoch(connection: Connection) -> int:
     """The epoch that events enter now; the first is 1."""
-    return (connection.scalar(select(func.max(EPOCHS.c.epoch))) or FIRST_EPOCH - 1) + 1
+    # As text: it is asked in each transaction that takes usage in.
+    sealed = connection.exec_driver_sql("SELECT max(epoch) FROM epochs").scalar()
+    return (sealed or FIRST_EPOCH - 1) + 1
 
 
 def seal(connection: Connection, *, sealed_at: int) -> int:
@@ -38,15 +40,17 @@ def last_sealed_at(connection: Connection) -> int | None:
 
 
 def has_new_facts(connection: Connection) -> bool:
-    """Whether an event entered the current epoch, or a price book was published or an agreement
-    accepted after the last seal: whether a seal would add something.
+    """Whether an event or a correction entered the current epoch, or a price book was published or
+    an agreement accepted after the last seal: whether a seal would add something.
     """
     sealed_at = last_sealed_at(connection)
     if sealed_at is None:
         return True
-    newest = select(EVENTS.c.epoch).order_by(EVENTS.c.seq.desc()).limit(1)
-    if connection.scalar(newest) == current_epoch(connection):
-        return True
+    epoch = current_epoch(connection)
+    for table in (EVENTS, EVENT_CORRECTIONS):
+        newest = select(table.c.epoch).order_by(table.c.seq.desc()).limit(1)
+        if connection.scalar(newest) == epoch:
+            return True
     published_at = connection.scalar(select(func.max(PRICE_BOOKS.c.published_at))) or 0
     accepted_at = connection.scalar(select(func.max(AGREEMENTS.c.accepted_at))) or 0
     return max(published_at, accepted_at) > sealed_at

@@ -7,30 +7,25 @@ stands in its batch (I13).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, Row, Select, and_, func, select
 
-from billing.store.copying import stage_rows
 from billing.store.points import reach
-from billing.store.rows import append_rows, json_text
+from billing.store.rows import append_free, append_rows, json_text
 from billing.store.tables import EVENT_IDS, EVENTS
 from pricing_rules.period import Period
 
 VerdictKind = Literal["accepted", "duplicate", "conflict"]
 
-_IDS_AT_ONCE = 10_000
-"""Ids looked up with one statement; SQLite takes 32,766 parameters."""
-
 _EVENTS_AT_ONCE = 5_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewEvent:
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A checked event that came in.
 
     ``units``: its leaf counts at the units' scale. ``dimensions``: all that it has.
@@ -53,8 +48,7 @@ class NewEvent:
     timed_by: str = "event"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of an event; ``first_*`` is what its identity stands for (itself if accepted)."""
 
     kind: VerdictKind
@@ -101,8 +95,22 @@ class _First(NamedTuple):
     received_at: int
 
 
+_Key = tuple[str, str]
+"""Source and id: an identity of one owner."""
+
+_Shared = tuple[str, int, int]
+"""What the events of a batch have in common: owner, epoch and the moment at which they came in."""
+
 _ID_NAMES = tuple(column.name for column in EVENT_IDS.c)
 _EVENT_NAMES = tuple(column.name for column in EVENTS.c)
+
+_FIRSTS = "SELECT id, event, payload_digest, account, received_at FROM event_ids WHERE "
+_FIRSTS_SQL = {
+    "sqlite": f"{_FIRSTS} owner = ? AND source = ? AND id IN (SELECT value FROM json_each(?))",
+    # An array, so that the index is searched, whatever the database believes of the table's size.
+    "postgresql": f"{_FIRSTS} owner = %s AND source = %s AND id = "
+    "ANY (ARRAY(SELECT json_array_elements_text(%s::json)))",
+}
 
 
 def append_events(
@@ -114,102 +122,85 @@ def append_events(
     payload_digest, account) wins. The others are duplicates where digest and account are those of
     the winner, else conflicts. ``epoch`` must have been read in this transaction.
     """
+    if not rows:
+        return ()
     winners = _winners(rows)
-    keys = sorted(winners)
     shared = (owner, epoch, received_at)
-    bulk = _append_staged if connection.dialect.name == "postgresql" else _append_looked_up
-    firsts = bulk(connection, events=[rows[winners[key]] for key in keys], shared=shared)
-    accepted: set[int] = set()
-    for key in keys:
-        if key not in firsts:
-            event = rows[winners[key]]
-            accepted.add(winners[key])
-            firsts[key] = _First(event.payload_digest, event.account, received_at)
+    append = _append_beside if connection.dialect.name == "postgresql" else _append_alone
+    firsts = append(connection, winners=winners, shared=shared)
+    if not firsts and len(winners) == len(rows):
+        return tuple(
+            Verdict(kind="accepted", first_digest=row.payload_digest, first_received_at=received_at)
+            for row in rows
+        )
+    accepted: set[_Key] = set()
     return tuple(
-        _verdict(row, first=firsts[row.source, row.id], accepted=position in accepted)
-        for position, row in enumerate(rows)
+        _verdict(row, winners=winners, firsts=firsts, accepted=accepted, received_at=received_at)
+        for row in rows
     )
 
 
-_Shared = tuple[str, int, int]
-"""What the events of a batch have in common: owner, epoch and the moment at which they came in."""
+def _append_alone(
+    connection: Connection, *, winners: Mapping[_Key, NewEvent], shared: _Shared
+) -> dict[_Key, _First]:
+    """Append the events whose ids are free, and give what the other ids stand for.
 
-
-def _append_looked_up(
-    connection: Connection, *, events: Sequence[NewEvent], shared: _Shared
-) -> dict[tuple[str, str], _First]:
-    """Append the events whose ids are free, and give what the others' ids stand for.
-
-    ``events`` are in the order of (source, id), each once. Nobody else writes meanwhile.
+    On SQLite nobody else writes meanwhile: the ids are tried, and only where one was taken looked
+    up.
     """
-    keys = [(event.source, event.id) for event in events]
-    firsts = _stored_firsts(connection, owner=shared[0], keys=keys)
-    reach("events.looked_up")
-    new = [event for key, event in zip(keys, events, strict=True) if key not in firsts]
+    # In key order: the ids of a batch then touch each page of their tree once.
+    keys = sorted(winners)
+    events = [winners[key] for key in keys]
     following = last_event_seq(connection) + 1
-    ids = [_id_row(one, seq=seq, shared=shared) for seq, one in enumerate(new, start=following)]
-    append_rows(connection, table=EVENT_IDS, names=_ID_NAMES, rows=ids)
-    reach("events.ids_appended")
-    stored = [
-        _event_row(one, seq=seq, shared=shared) for seq, one in enumerate(new, start=following)
-    ]
-    append_rows(connection, table=EVENTS, names=_EVENT_NAMES, rows=stored)
-    reach("events.appended")
-    return firsts
-
-
-def _append_staged(
-    connection: Connection, *, events: Sequence[NewEvent], shared: _Shared
-) -> dict[tuple[str, str], _First]:
-    """As ``_append_looked_up``, on PostgreSQL, where others may take the same ids meanwhile: the
-    ids decide, and who comes second waits for the first to end.
-    """
-    if not events:
-        return {}
-    staged = stage_rows(
-        connection,
-        tables=(EVENTS, EVENT_IDS),
-        names=(*_EVENT_NAMES, "payload_digest"),
-        rows=[
-            (*_event_row(one, seq=seq, shared=shared), one.payload_digest)
-            for seq, one in zip(_next_seqs(connection, count=len(events)), events, strict=True)
-        ],
-    )
     reach("events.looked_up")
-    ids, columns = ", ".join(_ID_NAMES), ", ".join(_EVENT_NAMES)
-    found_as = ids.replace("event", "seq")
-    taken = connection.exec_driver_sql(
-        f"INSERT INTO event_ids ({ids}) SELECT {found_as} FROM {staged} ORDER BY owner, source, id "
-        "ON CONFLICT DO NOTHING RETURNING source, id"
-    )
-    new = {(source, event_id) for source, event_id in taken.all()}
+    ids = _id_rows(zip(count(following), events), shared=shared)
+    firsts: dict[_Key, _First] = {}
+    if append_free(connection, table=EVENT_IDS, names=_ID_NAMES, rows=ids) < len(ids):
+        stored = _stored_firsts(connection, owner=shared[0], keys=keys)
+        firsts = {key: first for key, (seq, first) in stored.items() if seq < following}
     reach("events.ids_appended")
-    firsts: dict[tuple[str, str], _First] = {}
-    if len(new) < len(events):
-        found = connection.exec_driver_sql(
-            "SELECT source, id, ids.payload_digest, ids.account, ids.received_at "
-            f"FROM {staged} JOIN event_ids AS ids USING (owner, source, id)"
-        )
-        firsts = {
-            (source, event_id): _First(*first)
-            for source, event_id, *first in found
-            if (source, event_id) not in new
-        }
-        connection.exec_driver_sql(
-            f"DELETE FROM {staged} USING unnest(%s::text[], %s::text[]) AS known (source, id) "
-            f"WHERE {staged}.source = known.source AND {staged}.id = known.id",
-            ([source for source, _ in firsts], [event_id for _, event_id in firsts]),
-        )
-    connection.exec_driver_sql(
-        f"INSERT INTO events ({columns}) SELECT {columns} FROM {staged} ORDER BY source, id"
+    new = (
+        (seq, event) for seq, key, event in zip(count(following), keys, events) if key not in firsts
     )
+    append_rows(connection, table=EVENTS, names=_EVENT_NAMES, rows=_event_rows(new, shared=shared))
     reach("events.appended")
     return firsts
+
+
+def _append_beside(
+    connection: Connection, *, winners: Mapping[_Key, NewEvent], shared: _Shared
+) -> dict[_Key, _First]:
+    """As ``_append_alone``, on PostgreSQL, where others may take the same ids meanwhile.
+
+    Who comes second to an id waits for the first to end. If that committed, the second is refused
+    (``billing.store.faults``: others write the same), and does its work again.
+    """
+    keys = sorted(winners)
+    stored = _stored_firsts(connection, owner=shared[0], keys=keys)
+    reach("events.looked_up")
+    new = [winners[key] for key in keys if key not in stored]
+    seqs = _next_seqs(connection, count=len(new))
+    # In key order: no two transactions wait for each other.
+    append_rows(
+        connection,
+        table=EVENT_IDS,
+        names=_ID_NAMES,
+        rows=_id_rows(zip(seqs, new, strict=True), shared=shared),
+    )
+    reach("events.ids_appended")
+    append_rows(
+        connection,
+        table=EVENTS,
+        names=_EVENT_NAMES,
+        rows=_event_rows(zip(seqs, new, strict=True), shared=shared),
+    )
+    reach("events.appended")
+    return {key: first for key, (_, first) in stored.items()}
 
 
 def last_event_seq(connection: Connection) -> int:
     """The number of the event that was stored last; 0 where there is none."""
-    return connection.scalar(select(func.max(EVENTS.c.seq))) or 0
+    return connection.exec_driver_sql("SELECT max(seq) FROM events").scalar() or 0
 
 
 def _next_seqs(connection: Connection, *, count: int) -> Sequence[int]:
@@ -221,32 +212,41 @@ def _next_seqs(connection: Connection, *, count: int) -> Sequence[int]:
     return tuple(taken.scalars())
 
 
-def _id_row(event: NewEvent, *, seq: int, shared: _Shared) -> tuple[Any, ...]:
-    owner, epoch, received_at = shared
-    taken_by = (seq, event.payload_digest, event.account, epoch, received_at)
-    return (owner, event.source, event.id, *taken_by)
+_Numbered = Iterable[tuple[int, NewEvent]]
+"""Events with their ``seq``."""
 
 
-def _event_row(event: NewEvent, *, seq: int, shared: _Shared) -> tuple[Any, ...]:
+def _id_rows(events: _Numbered, *, shared: _Shared) -> list[tuple[Any, ...]]:
     owner, epoch, received_at = shared
-    return (
-        seq,
-        owner,
-        event.source,
-        event.id,
-        event.account,
-        event.occurred_at,
-        event.timed_by,
-        event.model,
-        event.service_tier,
-        event.region,
-        event.request_tokens,
-        event.outcome,
-        json_text(event.dimensions),
-        json_text(event.units),
-        epoch,
-        received_at,
-    )
+    return [
+        (owner, one.source, one.id, seq, one.payload_digest, one.account, epoch, received_at)
+        for seq, one in events
+    ]
+
+
+def _event_rows(events: _Numbered, *, shared: _Shared) -> list[tuple[Any, ...]]:
+    owner, epoch, received_at = shared
+    return [
+        (
+            seq,
+            owner,
+            one.source,
+            one.id,
+            one.account,
+            one.occurred_at,
+            one.timed_by,
+            one.model,
+            one.service_tier,
+            one.region,
+            one.request_tokens,
+            one.outcome,
+            json_text(one.dimensions) if one.dimensions else "{}",
+            json_text(one.units),
+            epoch,
+            received_at,
+        )
+        for seq, one in events
+    ]
 
 
 def read_events(
@@ -275,7 +275,7 @@ def read_events(
     found = connection.execute(query.execution_options(yield_per=_EVENTS_AT_ONCE))
     for part in found.partitions():
         for row in part:
-            yield _stored(row)
+            yield stored_event(row)
 
 
 def count_events(connection: Connection, *, account: str | None = None) -> tuple[EventCount, ...]:
@@ -291,13 +291,14 @@ def count_events(connection: Connection, *, account: str | None = None) -> tuple
     )
 
 
-def _winners(rows: Sequence[NewEvent]) -> dict[tuple[str, str], int]:
-    """For each (source, id) the position of the event that stands for it, if none is stored."""
-    winners: dict[tuple[str, str], int] = {}
-    for position, row in enumerate(rows):
-        first = winners.setdefault((row.source, row.id), position)
-        if first != position and _rank(row) < _rank(rows[first]):
-            winners[row.source, row.id] = position
+def _winners(rows: Sequence[NewEvent]) -> dict[_Key, NewEvent]:
+    """For each (source, id) the event that stands for it, if none is stored."""
+    winners: dict[_Key, NewEvent] = {}
+    for row in rows:
+        key = (row.source, row.id)
+        first = winners.setdefault(key, row)
+        if first is not row and _rank(row) < _rank(first):
+            winners[key] = row
     return winners
 
 
@@ -306,25 +307,40 @@ def _rank(row: NewEvent) -> tuple[int, str, str]:
 
 
 def _stored_firsts(
-    connection: Connection, *, owner: str, keys: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], _First]:
-    """What is stored under the (source, id) of sorted keys."""
-    found: dict[tuple[str, str], _First] = {}
-    ids = EVENT_IDS.c
-    chosen = select(ids.id, ids.payload_digest, ids.account, ids.received_at)
+    connection: Connection, *, owner: str, keys: Sequence[_Key]
+) -> dict[_Key, tuple[int, _First]]:
+    """The event that is stored under the (source, id) of sorted keys, and what they stand for."""
+    found: dict[_Key, tuple[int, _First]] = {}
+    statement = _FIRSTS_SQL[connection.dialect.name]
     for source, group in groupby(keys, key=lambda key: key[0]):
-        of_source = [event_id for _, event_id in group]
-        for start in range(0, len(of_source), _IDS_AT_ONCE):
-            some = of_source[start : start + _IDS_AT_ONCE]
-            query = chosen.where(ids.owner == owner, ids.source == source, ids.id.in_(some))
-            for event_id, digest, account, received_at in connection.execute(query):
-                found[source, event_id] = _First(digest, account, received_at)
+        ids = json_text([event_id for _, event_id in group])
+        for event_id, seq, *first in connection.exec_driver_sql(statement, (owner, source, ids)):
+            found[source, event_id] = (seq, _First(*first))
     return found
 
 
-def _verdict(row: NewEvent, *, first: _First, accepted: bool) -> Verdict:
+def _verdict(
+    row: NewEvent,
+    *,
+    winners: Mapping[_Key, NewEvent],
+    firsts: Mapping[_Key, _First],
+    accepted: set[_Key],
+    received_at: int,
+) -> Verdict:
+    """What became of an event; ``accepted`` are the keys that one was accepted under."""
+    key = (row.source, row.id)
+    first = firsts.get(key)
+    kind: VerdictKind
+    if first is None:
+        winner = winners[key]
+        first = _First(winner.payload_digest, winner.account, received_at)
+        if row is winner and key not in accepted:
+            accepted.add(key)
+            return Verdict(
+                kind="accepted", first_digest=row.payload_digest, first_received_at=received_at
+            )
     same = (first.payload_digest, first.account) == (row.payload_digest, row.account)
-    kind: VerdictKind = "accepted" if accepted else "duplicate" if same else "conflict"
+    kind = "duplicate" if same else "conflict"
     return Verdict(
         kind=kind, first_digest=first.payload_digest, first_received_at=first.received_at
     )
@@ -334,7 +350,8 @@ _read_dimensions = msgspec.json.Decoder(dict[str, str]).decode
 _read_units = msgspec.json.Decoder(dict[str, int]).decode
 
 
-def _stored(row: Row[Any]) -> StoredEvent:
+def stored_event(row: Row[Any]) -> StoredEvent:
+    """The event of a row that has all columns of its table."""
     return StoredEvent(
         seq=row.seq,
         owner=row.owner,

@@ -107,6 +107,9 @@ def _fault(original: object, *, where: str) -> StoreError | None:
     """The StoreError of a driver's error; None where it is a bug of ours."""
     state = getattr(original, "sqlstate", None)
     if isinstance(state, str):
+        if state == "23505" and _constraint(original) == "pk_event_ids":
+            # Others took an id after we looked it up.
+            return _CONFLICT[0](where, _CONFLICT[1])
         told = _STATES.get(state)
         return told[0](where, told[1]) if told else None
     code = getattr(original, "sqlite_errorcode", None)
@@ -119,6 +122,12 @@ def _fault(original: object, *, where: str) -> StoreError | None:
         return StoreError(where, _TOO_LARGE) if too_large else None
     found = _SENTENCES.get(code & 0xFF)
     return found[0](where, found[1]) if found else None
+
+
+def _constraint(original: object) -> str | None:
+    """The constraint that was broken, as PostgreSQL names it."""
+    name: str | None = getattr(getattr(original, "diag", None), "constraint_name", None)
+    return name
 
 
 def _connection_fault(error: DBAPIError, *, where: str) -> StoreError | None:

@@ -117,6 +117,29 @@ def read_account_grids(
     return found
 
 
+def share_account_grids(
+    connection: Connection, *, accounts: Sequence[str]
+) -> dict[str, AccountGrid]:
+    """As ``read_account_grids``, of sorted accounts whose usage is added to, beside others: they
+    are held shared until the transaction ends (see ``billing.store.locks``).
+    """
+    if connection.dialect.name == "postgresql":
+        held = "= ANY(%s) ORDER BY account FOR SHARE"
+        found = connection.exec_driver_sql(_ACCOUNTS_SQL + held, (list(accounts),))
+    else:
+        held = "IN (SELECT value FROM json_each(?))"
+        found = connection.exec_driver_sql(_ACCOUNTS_SQL + held, (json_text(accounts),))
+    return {
+        account: AccountGrid(
+            account=account, grid_version=grid_version, agreement_version=agreement_version
+        )
+        for account, grid_version, agreement_version in found
+    }
+
+
+_ACCOUNTS_SQL = "SELECT account, grid_version, agreement_version FROM account_grids WHERE account "
+
+
 def append_account_grids(connection: Connection, *, grids: Sequence[AccountGrid]) -> None:
     """Note under which versions the totals of new accounts are built, in the order of accounts.
 

@@ -10,10 +10,7 @@ holds it alone, so that no total is lost between reading the events and writing 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from sqlalchemy import ARRAY, Connection, Select, Text, func, literal, select
+from sqlalchemy import Connection, func, select
 
 from billing.store.tables import ACCOUNT_GRIDS
 
@@ -27,21 +24,11 @@ def lock_name(connection: Connection, *, name: str) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
-def share_accounts(connection: Connection, *, accounts: Sequence[str]) -> None:
-    """Hold sorted accounts that have totals: their usage is added to, beside others."""
-    query = select(ACCOUNT_GRIDS.c.account).where(
-        ACCOUNT_GRIDS.c.account == func.any(literal(list(accounts), ARRAY(Text)))
-    )
-    query = query.order_by(ACCOUNT_GRIDS.c.account)
-    _hold(connection, query=query.with_for_update(read=True))
-
-
 def hold_account(connection: Connection, *, account: str) -> None:
-    """Hold an account alone: no usage is added to its totals meanwhile."""
-    query = select(ACCOUNT_GRIDS.c.account).where(ACCOUNT_GRIDS.c.account == account)
-    _hold(connection, query=query.with_for_update())
+    """Hold an account alone: no usage is added to its totals meanwhile.
 
-
-def _hold(connection: Connection, *, query: Select[Any]) -> None:
+    Who adds usage holds its accounts by ``billing.store.grid.share_account_grids``.
+    """
     if connection.dialect.name == "postgresql":
-        connection.execute(query).all()
+        query = select(ACCOUNT_GRIDS.c.account).where(ACCOUNT_GRIDS.c.account == account)
+        connection.execute(query.with_for_update()).all()

@@ -15,6 +15,11 @@ STORE_POINTS = (
     "events.looked_up",
     "events.ids_appended",
     "events.appended",
+    "correction.appended",
+    "correction.steps_appended",
+    "backfill.appended",
+    "backfill.events_staged",
+    "backfill.events_removed",
     "totals.added",
     "totals.removed",
     "totals.replaced",
@@ -31,8 +36,17 @@ STORE_POINTS = (
     "ledger.transaction_appended",
     "ledger.entries_appended",
     "waiver.appended",
+    "webhook.endpoint_appended",
+    "webhook.secret_appended",
+    "webhook.retired",
+    "webhook.message_appended",
+    "webhook.sendings_appended",
+    "webhook.attempt_begun",
+    "webhook.attempt_settled",
+    "webhook.asked_anew",
     "api_key.appended",
     "api_key.revoked",
+    "command_answer.appended",
     "audit.appended",
 )
 """Reached by the functions of this room."""
@@ -43,6 +57,7 @@ OPERATION_POINTS = (
     "ingest.epoch_read",
     "ingest.batch_done",
     "ingest.done",
+    "backfill.events_stored",
     "close.started",
     "close.sealed",
     "close.account_started",
@@ -51,6 +66,7 @@ OPERATION_POINTS = (
     "close.account_documented",
     "close.account_done",
     "close.done",
+    "webhook.answered",
 )
 """For the operations to reach, between their calls of this room."""
 

@@ -47,11 +47,12 @@ def read_records(connection: Connection, *, query: Select[Any], record: type[R])
     return tuple(record(**dict(zip(names, row, strict=True))) for row in connection.execute(query))
 
 
-def append_record(connection: Connection, *, table: Table, record: object) -> None:
-    """Insert one record."""
-    values = _values(record)
-    names = tuple(column.name for column in table.c if column.name in values)
-    append_rows(connection, table=table, names=names, rows=[tuple(values[n] for n in names)])
+def append_record(connection: Connection, *, table: Table, record: Any) -> None:
+    """Insert one record, a dataclass."""
+    known = {field.name for field in fields(record)}
+    names = tuple(column.name for column in table.c if column.name in known)
+    row = tuple(getattr(record, name) for name in names)
+    append_rows(connection, table=table, names=names, rows=[row])
 
 
 def append_rows(
@@ -66,6 +67,18 @@ def append_rows(
         return
     statement = _insert_sql(table, names, connection.dialect)
     connection.exec_driver_sql(statement, list(rows))
+
+
+def append_free(
+    connection: Connection, *, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> int:
+    """As ``append_rows`` on SQLite, without the rows whose keys are taken; gives how many went in.
+
+    The key of no row stands twice among them.
+    """
+    _check_order(table, names)
+    statement = _insert_sql(table, names, connection.dialect) + " ON CONFLICT DO NOTHING"
+    return connection.exec_driver_sql(statement, list(rows)).rowcount
 
 
 def upsert(table: Table, *, dialect: Dialect) -> sqlite.Insert | postgresql.Insert:
@@ -83,10 +96,6 @@ def whole_sum(of: ColumnElement[int]) -> ColumnElement[int]:
     """The sum of 64-bit integers as one; where it is beyond them, the database refuses."""
     # PostgreSQL adds them as decimals.
     return cast(func.sum(of), Whole)
-
-
-def _values(record: object) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
 
 
 def _check_order(table: Table, names: tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from billing.store.faults import (
@@ -49,7 +49,7 @@ TRIES = 5
 _FIRST_PAUSE_S = 0.02
 
 _NO_TABLE = "42P01"
-_REVISION_QUERY = text("SELECT version_num FROM alembic_version")
+_REVISION_QUERY = "SELECT version_num FROM alembic_version"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -163,7 +163,7 @@ def _check_revision(connection: Connection, *, where: str) -> None:
     upgrade = f"run tokenworks db upgrade --store {where}"
     try:
         # Asked in each transaction: looking for the table first costs more than all the rest.
-        revision = connection.scalar(_REVISION_QUERY)
+        revision = connection.exec_driver_sql(_REVISION_QUERY).scalar()
     except DBAPIError as error:
         # PostgreSQL says what it is, and takes no more questions; SQLite is asked.
         state = getattr(error.orig, "sqlstate", "")

@@ -19,8 +19,10 @@ from sqlalchemy import (
 from sqlmodel import Field
 
 import billing.store.api_key_tables
+import billing.store.command_tables
 import billing.store.correction_tables
-import billing.store.invoice_tables  # noqa: F401 (they fill METADATA)
+import billing.store.invoice_tables
+import billing.store.webhook_tables  # noqa: F401 (they fill METADATA)
 from billing.store.table_parts import (
     GIVEN,
     KEYED,
@@ -53,8 +55,14 @@ APPEND_ONLY = (
     "corrections",
     "event_corrections",
     "backfills",
+    "webhook_endpoints",
+    "webhook_retirements",
+    "webhook_secrets",
+    "webhook_messages",
     "api_keys",
     "api_key_revocations",
+    "api_key_limits",
+    "command_answers",
     "audit",
 )
 """Tables of facts: their rows are inserted, never edited and never removed (by trigger)."""
@@ -129,7 +137,7 @@ class UsageTotalRow(StoredRow, table=True):
         *named("account", "model", "service_tier", "outcome", "windows", "unit"),
         *at_least(1, "epoch"),
         *at_least(0, "segment_start_at", "size_class_tokens"),
-        KEYED,
+        {**KEYED, "postgresql_with": {"fillfactor": 50}},
     )
 
     account: str = Field(primary_key=True, sa_type=Words)
@@ -312,6 +320,13 @@ CORRECTIONS = METADATA.tables["corrections"]
 EVENT_CORRECTIONS = METADATA.tables["event_corrections"]
 BACKFILLS = METADATA.tables["backfills"]
 BACKFILL_EVENTS = METADATA.tables["backfill_events"]
+WEBHOOK_ENDPOINTS = METADATA.tables["webhook_endpoints"]
+WEBHOOK_RETIREMENTS = METADATA.tables["webhook_retirements"]
+WEBHOOK_SECRETS = METADATA.tables["webhook_secrets"]
+WEBHOOK_MESSAGES = METADATA.tables["webhook_messages"]
+WEBHOOK_SENDINGS = METADATA.tables["webhook_sendings"]
 API_KEYS = METADATA.tables["api_keys"]
 API_KEY_REVOCATIONS = METADATA.tables["api_key_revocations"]
+API_KEY_LIMITS = METADATA.tables["api_key_limits"]
+COMMAND_ANSWERS = METADATA.tables["command_answers"]
 AUDIT = METADATA.tables["audit"]

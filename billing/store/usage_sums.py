@@ -1,7 +1,8 @@
 """Sums of stored events by time, by what they name and by unit, a page at a time.
 
-Invariant: a sum is over the events up to a given one alone, so that pages read one after another
-belong together, whatever came in meanwhile. Sums are exact, beyond 64 bits, too.
+Invariant: a sum is over the events up to a given one alone, less those that corrections up to a
+given one void, so that pages read one after another belong together, whatever came in meanwhile.
+Sums are exact, beyond 64 bits, too.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Dialect, Integer, cast, func, literal, select, tuple_
+from sqlalchemy import Connection, Dialect, Integer, Select, cast, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.elements import ColumnElement
 
 from billing.store.table_parts import Whole, Words
-from billing.store.tables import EVENTS
+from billing.store.tables import EVENT_CORRECTIONS, EVENTS
 from pricing_rules.period import Period
 from pricing_rules.usage.event_columns import DIMENSION_PREFIX
 from pricing_rules.usage.units import REQUESTS
@@ -52,6 +53,7 @@ def read_usage_sums(
     step_microseconds: int | None,
     labels: Sequence[str],
     through_seq: int,
+    through_step_seq: int,
     after: tuple[int | str, ...] | None,
     limit: int,
 ) -> tuple[UsageSum, ...]:
@@ -59,10 +61,11 @@ def read_usage_sums(
 
     ``step_microseconds``: the length of the time steps that they are apart by, from 1970 on; None:
     one step, the period. ``labels``: each an ``EventLabel`` or ``dimensions.<name>``.
-    ``through_seq``: events up to this one. ``after``: only keys after this one.
+    ``through_seq``: events up to this one. ``through_step_seq``: the last step of a correction that
+    bears on them. ``after``: only keys after this one.
     """
     dialect = connection.dialect
-    columns, counted = EVENTS.c, _counted(dialect)
+    columns, steps, counted = EVENTS.c, EVENT_CORRECTIONS.c, _counted(dialect)
     start_at: ColumnElement[int] = literal(period.start_at, Whole)
     from_at = period.start_at
     if step_microseconds is not None:
@@ -89,6 +92,7 @@ def read_usage_sums(
             columns.occurred_at >= from_at,
             columns.occurred_at < period.end_at,
             columns.seq <= through_seq,
+            columns.seq.not_in(_voided(steps.account == account, steps.seq <= through_step_seq)),
         )
         .group_by(*names)
         .order_by(*names)
@@ -104,6 +108,44 @@ def read_usage_sums(
             count=(int(row[-2]) << _LOW_BITS) + int(row[-1]),
         )
         for row in connection.execute(query)
+    )
+
+
+def read_model_sums(connection: Connection, *, period: Period) -> dict[tuple[str, str], int]:
+    """The sums over all accounts of the events of a period that are not voided, by model and leaf;
+    the unit ``requests`` has the number of events.
+    """
+    counted = _counted(connection.dialect)
+    count = cast(counted.c.value, Whole)
+    query = (
+        select(
+            EVENTS.c.model,
+            counted.c.key,
+            func.sum(count.op(">>")(literal(_LOW_BITS, Integer))),
+            func.sum(count.op("&")(2**_LOW_BITS - 1)),
+        )
+        .select_from(EVENTS, counted)
+        .where(
+            EVENTS.c.occurred_at >= period.start_at,
+            EVENTS.c.occurred_at < period.end_at,
+            EVENTS.c.seq.not_in(_voided()),
+        )
+        .group_by(EVENTS.c.model, counted.c.key)
+    )
+    return {
+        (model, unit): (int(high) << _LOW_BITS) + int(low)
+        for model, unit, high, low in connection.execute(query)
+    }
+
+
+def _voided(*conditions: ColumnElement[bool]) -> Select[tuple[int]]:
+    """The events that count nowhere: their steps, of those asked for, are odd in number."""
+    steps = EVENT_CORRECTIONS.c
+    return (
+        select(steps.event)
+        .where(*conditions)
+        .group_by(steps.event)
+        .having(func.max(steps.step) % 2 == 1)
     )
 
 

@@ -1,7 +1,8 @@
 """Usage totals: added to at ingest, rebuilt for one account at a time, and read for rating.
 
-Invariant: a total only ever grows by what is added to it, in integers; what does not fit into 64
-bits is refused, never wrong. The unit ``requests`` holds the number of events of a cell.
+Invariant: a total is the sum of what was added to it, in integers; what does not fit into 64 bits
+is refused, never wrong. The unit ``requests`` holds the number of events of a cell. What was taken
+away by corrections counts negative in its epoch; over all epochs up to any one no total is.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Dialect, Row, Select, delete, select
+from sqlalchemy import Connection, Dialect, Row, Select, case, delete, select
 
-from billing.store.copying import stage_rows
 from billing.store.grid import set_account_grid
 from billing.store.points import reach
-from billing.store.rows import json_text, upsert
+from billing.store.rows import json_text, upsert, whole_sum
+from billing.store.table_parts import Whole
 from billing.store.tables import USAGE_TOTALS
 from pricing_rules.period import Period
 from pricing_rules.usage.totals import Cell, UsageTotal
@@ -33,11 +34,15 @@ _read_keys = msgspec.json.Decoder(tuple[str, ...]).decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentUse:
-    """That an account has usage of an epoch and an outcome in a time segment."""
+    """That an account has usage of an epoch and an outcome in a time segment.
+
+    ``events``: how many came in, less those that were taken away; it may be zero or negative.
+    """
 
     segment_start_at: int
     epoch: int
     outcome: str
+    events: int
 
 
 def add_totals(connection: Connection, *, totals: Sequence[UsageTotal]) -> None:
@@ -80,15 +85,16 @@ def read_segments(
     """In which time segments an account has usage, of which epochs up to ``through_epoch``."""
     columns = USAGE_TOTALS.c
     key = (columns.segment_start_at, columns.epoch, columns.outcome)
+    events = whole_sum(case((columns.unit == REQUESTS, columns.count), else_=0))
     query = (
-        select(*key)
-        .distinct()
-        .where(columns.account == account, columns.epoch <= through_epoch)
+        select(*key, events)
+        .where(columns.account == account, columns.epoch <= through_epoch, columns.count != 0)
+        .group_by(*key)
         .order_by(*key)
     )
     return tuple(
-        SegmentUse(segment_start_at=start_at, epoch=epoch, outcome=outcome)
-        for start_at, epoch, outcome in connection.execute(query)
+        SegmentUse(segment_start_at=start_at, epoch=epoch, outcome=outcome, events=events)
+        for start_at, epoch, outcome, events in connection.execute(query)
     )
 
 
@@ -126,14 +132,18 @@ def replace_totals(
 
 
 def _add(connection: Connection, *, totals: Sequence[UsageTotal]) -> None:
-    rows = sorted(_rows(totals))
+    added: dict[tuple[Any, ...], int] = {}
+    for *key, count in _rows(totals):
+        unit = tuple(key)
+        added[unit] = added.get(unit, 0) + count
+    # In key order: no two transactions wait for each other.
+    rows = [(*unit, added[unit]) for unit in sorted(added)]
     if not rows:
         return
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_upsert_sql(connection.dialect), rows)
-        return
-    staged = stage_rows(connection, tables=(USAGE_TOTALS,), names=(*_KEY, "count"), rows=rows)
-    connection.exec_driver_sql(_STAGED_UPSERT.format(staged=staged))
+    else:
+        connection.exec_driver_sql(_UPSERT_ALL, (json_text(rows),))
 
 
 def _rows(totals: Sequence[UsageTotal]) -> Iterator[tuple[Any, ...]]:
@@ -148,8 +158,8 @@ def _rows(totals: Sequence[UsageTotal]) -> Iterator[tuple[Any, ...]]:
             cell.service_tier,
             cell.region,
             cell.outcome,
-            json_text(dict(cell.dimensions)),
-            json_text(cell.windows),
+            json_text(dict(cell.dimensions)) if cell.dimensions else "{}",
+            json_text(cell.windows) if cell.windows else "[]",
         )
         for unit, count in ((REQUESTS, total.events), *total.leaves.items()):
             if count:
@@ -157,13 +167,17 @@ def _rows(totals: Sequence[UsageTotal]) -> Iterator[tuple[Any, ...]]:
 
 
 _KEY_SQL = ", ".join(_KEY)
-_STAGED_UPSERT = (
-    f"INSERT INTO usage_totals ({_KEY_SQL}, count) "
-    f"SELECT {_KEY_SQL}, SUM(count)::BIGINT FROM {{staged}} "
-    # Each row once, as it must be, and in key order: no two transactions wait for each other.
-    f"GROUP BY {_KEY_SQL} ORDER BY {_KEY_SQL} "
+_VALUES_SQL = ", ".join(
+    f"(r ->> {place}){'::BIGINT' if isinstance(column.type, Whole) else ''}"
+    for place, column in enumerate(USAGE_TOTALS.c)
+)
+_UPSERT_ALL = (
+    f"INSERT INTO usage_totals ({_KEY_SQL}, count) SELECT {_VALUES_SQL} "
+    "FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS sent (r, place) ORDER BY place "
     f"ON CONFLICT ({_KEY_SQL}) DO UPDATE SET count = usage_totals.count + excluded.count"
 )
+"""The additive upsert of PostgreSQL: all rows, as JSON, with one statement and no temporary table.
+"""
 
 
 @lru_cache(maxsize=8)
@@ -178,7 +192,8 @@ def _upsert_sql(dialect: Dialect) -> str:
 
 
 def _totals(connection: Connection, *, query: Select[Any]) -> Iterator[UsageTotal]:
-    """The totals of a query whose rows come in key order."""
+    """The totals of a query whose rows come in key order; what was taken away whole is none."""
+    query = query.where(USAGE_TOTALS.c.count != 0)
     rows = connection.execute(query.order_by(*USAGE_TOTALS.primary_key))
     for key, group in groupby(rows, key=_cell_key):
         leaves: dict[str, int] = {row[-2]: row[-1] for row in group}

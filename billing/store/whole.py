@@ -19,7 +19,9 @@ from billing.store.ledger import LedgerTransaction
 from billing.store.rows import columns_of, read_records, select_records
 from billing.store.tables import (
     AUDIT,
+    CORRECTIONS,
     DELIVERIES,
+    EPOCHS,
     EVENT_IDS,
     EVENTS,
     INVOICE_LINES,
@@ -28,6 +30,7 @@ from billing.store.tables import (
     LEDGER_TRANSACTIONS,
     NUMBER_SERIES,
     REFUSALS,
+    USAGE_TOTALS,
 )
 
 
@@ -90,6 +93,21 @@ def read_all_audit(connection: Connection, *, command: str) -> tuple[AuditEntry,
     """Every audit row of a command, in the order in which they were recorded."""
     query = select_records(AuditEntry, table=AUDIT).where(AUDIT.c.command == command)
     return read_records(connection, query=query.order_by(AUDIT.c.seq), record=AuditEntry)
+
+
+def read_all_epochs(connection: Connection) -> tuple[tuple[int, int], ...]:
+    """Every epoch that was sealed, with the moment at which it was, in order."""
+    query = select(EPOCHS.c.epoch, EPOCHS.c.sealed_at).order_by(EPOCHS.c.epoch)
+    return tuple((epoch, sealed_at) for epoch, sealed_at in connection.execute(query))
+
+
+def last_epochs(connection: Connection) -> dict[str, int]:
+    """The highest epoch of events, totals and corrections, by what they are called."""
+    tables = {"events": EVENTS, "totals": USAGE_TOTALS, "corrections": CORRECTIONS}
+    return {
+        name: connection.scalar(select(func.max(table.c.epoch))) or 0
+        for name, table in tables.items()
+    }
 
 
 def read_all_deliveries(connection: Connection) -> tuple[Delivery, ...]:

@@ -105,10 +105,15 @@ def rate_totals(
 
 
 def _merged(totals: Iterable[UsageTotal]) -> list[UsageTotal]:
+    """The billable totals over all epochs; where all was taken away again, nothing was used."""
     merged = add_totals(
         replace(t, cell=replace(t.cell, epoch=0)) if t.cell.epoch else t for t in totals
     )
-    return [total for total in merged if BILLABLE_OUTCOMES[total.cell.outcome]]
+    return [
+        total
+        for total in merged
+        if BILLABLE_OUTCOMES[total.cell.outcome] and (total.events or total.leaves)
+    ]
 
 
 def _refuse_stale(totals: Sequence[UsageTotal], books: BooksInForce, grid: Grid) -> None:

@@ -1,17 +1,17 @@
 """One usage event: the CloudEvents 1.0 envelope and what is counted inside it.
 
-Invariant: an event that validates has a known identity, an offset in its time, counts within
-bounds, and no negative leaf; it holds no text of a prompt.
+Invariant: an event that validates has a known identity, an offset in its time, if it states one,
+counts within bounds, and no negative leaf; it holds no text of a prompt.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from pricing_rules.document import Document, Name
-from pricing_rules.period import MomentText
+from pricing_rules.period import moment_text, parse_moment
 from pricing_rules.usage.leaves import split_leaves
 from pricing_rules.usage.units import MAX_COUNT, UNIT_COUNTS_SCHEMA, scaled_count
 
@@ -39,6 +39,19 @@ UnitCounts = Annotated[
 """Counts by unit name; inclusive, as providers report them."""
 
 
+def _read_time(text: object) -> int | None:
+    return None if text is None else parse_moment(text)
+
+
+EventTime = Annotated[
+    int | None,
+    BeforeValidator(_read_time),
+    PlainSerializer(moment_text, return_type=str, when_used="unless-none"),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}),
+]
+"""Microseconds that are an RFC 3339 text in JSON; None where an event states no moment."""
+
+
 class UsageData(Document):
     """What was served: ``request_tokens`` (the size that context steps look at) defaults to
     input_tokens.
@@ -62,14 +75,18 @@ class UsageData(Document):
 
 
 class UsageEvent(Document):
-    """A CloudEvent of type ``tokenworks.usage.v1``; its identity is ``(source, id)``."""
+    """A CloudEvent of type ``tokenworks.usage.v1``; its identity is ``(source, id)``.
+
+    ``time`` decides which price holds. Where it is missing, an event that is sent to the service
+    happened when it was received; a file has no such moment, and must state it.
+    """
 
     specversion: Literal["1.0"]
     id: Name
     source: Name
     type: Literal["tokenworks.usage.v1"]
     subject: Name
-    time: MomentText
+    time: EventTime = None
     datacontenttype: Literal["application/json"] | None = None
     dataschema: Name | None = None
     data: UsageData

@@ -37,10 +37,12 @@ def split_leaves(counts: Mapping[str, int]) -> dict[str, int]:
     """
     leaves: dict[str, int] = {}
     for name, inside in leaf_plan(tuple(counts)):
-        parts = sum(leaves[other] for other in inside)
-        left = counts[name] - parts
+        left = counts[name]
+        for other in inside:  # no sum(): this is done for each event that comes in
+            left -= leaves[other]
         if left < 0:
             named = ", ".join(sorted(other for other in inside if leaves[other]))
+            parts = counts[name] - left
             raise NegativeLeafError(
                 f"{name} ({counts[name]}) is less than what it contains ({named}: {parts} together)"
             )

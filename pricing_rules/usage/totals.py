@@ -149,6 +149,12 @@ def add_totals(totals: Iterable[UsageTotal]) -> tuple[UsageTotal, ...]:
     return tuple(_canonical(found[cell]) for cell in sorted(found, key=CELL_ORDER))
 
 
+def negative(total: UsageTotal) -> UsageTotal:
+    """The total that takes away what this one adds, in its cell."""
+    leaves = {name: -count for name, count in total.leaves.items()}
+    return replace(total, events=-total.events, leaves=leaves)
+
+
 def _added(total: UsageTotal, other: UsageTotal) -> UsageTotal:
     leaves = dict(total.leaves)
     for name, count in other.leaves.items():

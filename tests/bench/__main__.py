@@ -16,6 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tests.bench
 
+LONG = ("serve_full",)
+"""What takes longer than all others together: it runs only where it is named."""
+
 _NEEDED = {"metric", "value", "unit"}
 _OPTIONAL = {"peer", "peer_value"}
 
@@ -54,14 +57,16 @@ def figures(names: Sequence[str]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the figures of the named benchmarks, or of all; 1 if there is none of that name."""
+    """Print the figures of the named benchmarks, or of all that are not long; 1 if there is none
+    of that name.
+    """
     known = bench_names()
     unknown = sorted(set(arguments) - set(known))
     if unknown or not known:
         wanted = ", ".join(unknown) or "any name"
         print(f"no benchmark of {wanted}; there are: {', '.join(known) or 'none'}", file=sys.stderr)
         return 1
-    for line in figures(list(arguments) or known):
+    for line in figures(list(arguments) or [name for name in known if name not in LONG]):
         print(line, flush=True)
     return 0
 

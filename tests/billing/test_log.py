@@ -10,6 +10,7 @@ from typing import Any
 from tests.house.tree import REPOSITORY
 
 KEY = "tw_0123456789_" + "s" * 43
+WEBHOOK_SECRET = "whsec_" + "s" * 43 + "="
 
 _PROGRAM = f"""
 import logging
@@ -17,7 +18,7 @@ from billing.log import logger, set_up_log
 set_up_log("info")
 log = logger("test")
 log.debug("unheard")
-log.info("said", account="acme", count=3)
+log.info("said", account="acme", count=3, url="{WEBHOOK_SECRET} is one")
 log.info("{KEY} was sent", headers={{"authorization": "x", "x": ["Bearer {KEY}"]}}, secret="{KEY}")
 try:
     raise ValueError("{KEY}")
@@ -51,6 +52,7 @@ def test_a_line_is_an_object_with_its_fields_and_holds_no_secret() -> None:
     said, sent, failed, library = lines
     assert (said["account"], said["count"], said["level"]) == ("acme", 3, "info")
     assert said["timestamp"].endswith("Z")
+    assert said["url"] == "whsec_... is one"
     assert (sent["headers"], sent["secret"]) == (
         {"authorization": "...", "x": ["Bearer ..."]},
         "...",

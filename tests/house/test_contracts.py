@@ -115,6 +115,22 @@ PLANTED = [
     ("billing-rooms", "billing/store/planted.py", "import billing.log", "store.planted ->"),
     ("api-rooms", "billing/api/problems.py", "import billing.api.events", "problems ->"),
     ("api-rooms", "billing/api/new_room.py", "", "billing.api.new_room"),
+    ("client-rooms", "billing/client/spool.py", "import billing.client.sender", "spool ->"),
+    ("client-rooms", "billing/client/new_room.py", "", "billing.client.new_room"),
+    (
+        "client-imports-no-server",
+        "pricing_rules/usage/event.py",
+        "import pandas",
+        "pricing_rules.usage.event -> pandas",
+    ),
+    ("billing-rooms", "billing/client/planted.py", "import billing.store", "client.planted ->"),
+    (
+        "webhooks-rooms",
+        "billing/webhooks/addresses.py",
+        "import billing.webhooks.posting",
+        "addresses ->",
+    ),
+    ("webhooks-rooms", "billing/webhooks/new_room.py", "", "billing.webhooks.new_room"),
     ("http-door", "billing/cli/planted.py", "import uvicorn", "cli.planted -> uvicorn"),
     ("pure-core", "billing/domain/planted.py", "import duckdb", "domain.planted -> duckdb"),
     (
@@ -122,6 +138,18 @@ PLANTED = [
         "billing/operations/planted.py",
         "import sqlalchemy",
         "operations.planted -> sqlalchemy",
+    ),
+    (
+        "protobuf-door",
+        "billing/api/planted.py",
+        "from google.protobuf.message import Message",
+        "api.planted -> google",
+    ),
+    (
+        "protobuf-door",
+        "billing/operations/planted.py",
+        "import opentelemetry.proto.trace.v1.trace_pb2",
+        "operations.planted -> opentelemetry",
     ),
     ("pandas-door", "pricing_rules/prices/planted.py", "import pandas", "planted -> pandas"),
 ]

@@ -17,7 +17,7 @@ import shutil
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,10 +65,10 @@ class Uninterrupted:
     states: tuple[State, ...]
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *, commands: Mapping[str, Command]) -> None:
     """Kill every command at every point; prints the points of each as JSON."""
     found: dict[str, list[str]] = {}
-    for name, command in COMMANDS.items():
+    for name, command in commands.items():
         whole = _uninterrupted(command, folder=folder)
         reached = list(dict.fromkeys(whole.reached))
         for point in reached:
@@ -149,4 +149,4 @@ def _state(file: Path) -> State:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), commands=COMMANDS)

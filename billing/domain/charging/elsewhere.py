@@ -35,4 +35,5 @@ def served_elsewhere(totals: Iterable[UsageTotal], *, agreement: Agreement) -> t
         f"{count:,} events of {agreement.account} were served in {service_tier} in "
         f"{region or 'no named region'}, and its agreement has them served in {agreed}"
         for (region, service_tier), count in sorted(events.items())
+        if count
     )

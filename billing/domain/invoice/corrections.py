@@ -54,14 +54,17 @@ def corrections_for(
     books: BooksInForce,
     period: Period,
     invoiced: Invoiced,
+    issuer: str,
 ) -> Correction:
     """What is due for an invoiced period beyond what was charged: one line for each key that
     changed.
 
     ``rating_now``: all usage of the period, as it is known now. ``agreement`` and ``books``: those
-    of the period. The lines share round(cumulative exact) - posted minor units by largest
-    remainder; nothing is rounded for itself. DocumentError as for a draft, and where the currency
-    or ``prices_include_tax`` is not that of the invoice.
+    of the period. ``issuer``: who issues the invoice that takes the lines; they name the issuer of
+    the invoice that they correct where it is another one. The lines share
+    round(cumulative exact) - posted minor units by largest remainder; nothing is rounded for
+    itself. DocumentError as for a draft, and where the currency or ``prices_include_tax`` is not
+    that of the invoice.
     """
     due = due_for(rating_now, agreement=agreement, books=books, period=period)
     kept = (invoiced.currency, invoiced.prices_include_tax)
@@ -71,7 +74,7 @@ def corrections_for(
             f"invoice {invoiced.number} is in {invoiced.currency} with prices_include_tax "
             f"{str(invoiced.prices_include_tax).lower()}; it is corrected in the same way",
         )
-    lines = tuple(_changes(due, invoiced=invoiced))
+    lines = tuple(_changes(due, invoiced=invoiced, issuer=issuer))
     unit = due.currency
     cumulative = round_amount(sum(due.exact, Fraction(0)), unit=unit)
     shares = allocate_minor(
@@ -95,7 +98,7 @@ def corrections_for(
     )
 
 
-def _changes(due: Due, *, invoiced: Invoiced) -> Iterator[CorrectionLine]:
+def _changes(due: Due, *, invoiced: Invoiced, issuer: str) -> Iterator[CorrectionLine]:
     """A line without minor units for each key of which the quantity or the amount changed."""
     charges = {_key(charge): charge for charge in due.charges}
     discounts = {LineKey(discount_id=one.discount.id): one for one in due.discounts}
@@ -109,6 +112,7 @@ def _changes(due: Due, *, invoiced: Invoiced) -> Iterator[CorrectionLine]:
                 yield _line(
                     due,
                     invoiced=invoiced,
+                    issuer=issuer,
                     about=discount_text(discount) if discount else key.discount_id,
                     now=now,
                     before=before,
@@ -125,6 +129,7 @@ def _changes(due: Due, *, invoiced: Invoiced) -> Iterator[CorrectionLine]:
             yield _line(
                 due,
                 invoiced=invoiced,
+                issuer=issuer,
                 about=charge_text(**names),
                 now=now,
                 before=before,
@@ -141,16 +146,21 @@ def _line(
     due: Due,
     *,
     invoiced: Invoiced,
+    issuer: str,
     about: str,
     now: Fraction,
     before: InvoicedAmount,
     fields: dict[str, object],
 ) -> CorrectionLine:
+    # Numbers are gapless for each issuer, so that two may have the same.
+    other = None if invoiced.issuer == issuer else invoiced.issuer
+    corrected = invoiced.number if other is None else f"{invoiced.number} of {other}"
     return CorrectionLine.model_validate(
         {
             "line": 0,
-            "description": f"Correction of {invoiced.number}: {about}",
+            "description": f"Correction of {corrected}: {about}",
             "corrects": invoiced.number,
+            "corrects_issuer": other,
             "period": due.billed_period,
             "series": due.series,
             **fields,

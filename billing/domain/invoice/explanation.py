@@ -70,7 +70,9 @@ def _correction(line: CorrectionLine, *, currency_code: str, books: BooksInForce
         rests_on=(
             Step(
                 kind="invoice",
-                sentence=f"corrects invoice {line.corrects} for usage of {period}",
+                sentence=f"corrects invoice {line.corrects}"
+                f"{f' of {line.corrects_issuer}' if line.corrects_issuer else ''} for usage of "
+                f"{period}",
             ),
             *_bands(line, books=books),
         ),

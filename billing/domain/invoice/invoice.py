@@ -82,16 +82,18 @@ class DiscountLine(Document):
 class CorrectionLine(Document):
     """What usage of an earlier period costs now beyond what invoices charged for it before.
 
-    ``corrects``: the number of the invoice that billed ``period``. It is for one unit of one model
-    in one service tier, with ``bands`` as the whole period is rated now under the books of
-    ``series``, or for one discount. ``quantity`` and the amounts are changes and may be negative:
-    ``amount_exact`` = ``rated_exact`` (now) - ``invoiced_exact`` (before).
+    ``corrects``: the number of the invoice that billed ``period``; ``corrects_issuer``: who issued
+    that, where it is another than the issuer of this one (numbers are gapless for each issuer). It
+    is for one unit of one model in one service tier, with ``bands`` as the whole period is rated
+    now under the books of ``series``, or for one discount. ``quantity`` and the amounts are changes
+    and may be negative: ``amount_exact`` = ``rated_exact`` (now) - ``invoiced_exact`` (before).
     """
 
     line: int
     kind: Literal["correction"] = "correction"
     description: Text
     corrects: Name
+    corrects_issuer: Name | None = None
     period: BilledPeriod
     series: Name
     model: Name | None = None

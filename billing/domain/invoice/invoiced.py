@@ -55,11 +55,12 @@ class InvoicedAmount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoiced:
-    """What invoices charged for ``period``. ``number``: the invoice that billed it first.
+    """What invoices charged for ``period``. ``issuer`` and ``number``: of the one that was first.
 
     ``posted_minor``: the sum of its lines in minor units, over all of these invoices.
     """
 
+    issuer: str
     number: str
     period: Period
     currency: str
@@ -103,6 +104,7 @@ def invoiced_for(period: Period, *, invoices: Sequence[Invoice]) -> Invoiced | N
     if first is None:
         return None
     return Invoiced(
+        issuer=first.issuer.name,
         number=first.number or "",
         period=period,
         currency=first.currency,

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from billing.domain.invoice.invoice import Invoice
 
+INVOICE = "invoice"
+"""The kind of the transactions that post invoices."""
+
 REVENUE = "revenue:usage"
 """The ledger account of what is earned from usage, net of tax."""
 
@@ -70,7 +73,7 @@ def invoice_postings(invoice: Invoice) -> LedgerTransaction | None:
         return None
     return LedgerTransaction(
         id=invoice_transaction_id(invoice),
-        kind="invoice",
+        kind=INVOICE,
         currency=invoice.currency,
         posted_at=invoice.issued_at,
         entries=entries,

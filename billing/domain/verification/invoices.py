@@ -49,6 +49,7 @@ class InvoiceRow:
     """A final invoice as its row has it, with the canonical JSON of its document."""
 
     name: str
+    issuer: str
     account: str
     period_start_at: int
     period_end_at: int
@@ -142,6 +143,8 @@ def documents_as_recorded(rows: Iterable[InvoiceRow], *, sealed_epoch: int) -> R
 
 def _row_damage(row: InvoiceRow, *, invoice: Invoice, where: str) -> Iterator[Damage]:
     kinds: dict[str, tuple[DamageKind, object, object]] = {
+        "number": ("document_row", row.name, invoice.number),
+        "issuer": ("document_row", row.issuer, invoice.issuer.name),
         "account": ("document_row", row.account, invoice.account),
         "period_start_at": ("cover", row.period_start_at, invoice.period.start_at),
         "period_end_at": ("cover", row.period_end_at, invoice.period.end_at),

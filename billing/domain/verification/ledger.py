@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from billing.domain.invoice.invoice import Invoice
-from billing.domain.ledger.ledger import LedgerEntry, invoice_postings, receivable
+from billing.domain.ledger.ledger import INVOICE, LedgerEntry, invoice_postings, receivable
 from billing.domain.verification.equations import (
     Damage,
     Equation,
@@ -17,15 +17,21 @@ from billing.domain.verification.equations import (
     compare,
     together,
 )
+from pricing_rules.period import moment_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostedTransaction:
-    """A transaction of the ledger as it is stored, whether or not it sums to zero."""
+    """A transaction of the ledger as it is stored, whether or not it sums to zero.
+
+    ``invoice``: the invoice that it names, called as its transaction is: ``invoice:ISSUER:NUMBER``.
+    """
 
     id: str
     kind: str
+    invoice: str | None
     currency: str
+    posted_at: int
     entries: tuple[LedgerEntry, ...]
 
 
@@ -62,12 +68,10 @@ def transactions_sum_to_zero(transactions: Iterable[PostedTransaction]) -> Verif
 def ledger_equals_invoices(
     transactions: Iterable[PostedTransaction], *, invoices: Iterable[Invoice]
 ) -> Verified:
-    """Every final invoice is posted as it must be, nothing else is posted as an invoice, and what
-    each account was charged by the ledger is the sum of its invoices, by currency.
-
-    Transactions of another kind than ``invoice`` are not looked at.
+    """Every final invoice is posted as it must be, nothing else is posted, and what each account
+    was charged by the ledger is the sum of its invoices, by currency.
     """
-    charged = tuple(invoices)
+    stored, charged = tuple(transactions), tuple(invoices)
     due: dict[str, PostedTransaction] = {}
     owed: dict[str, dict[str, int]] = {}
     for invoice in charged:
@@ -79,10 +83,12 @@ def ledger_equals_invoices(
             due[posting.id] = PostedTransaction(
                 id=posting.id,
                 kind=posting.kind,
+                invoice=posting.id,
                 currency=posting.currency,
+                posted_at=posting.posted_at,
                 entries=posting.entries,
             )
-    posted = {one.id: one for one in transactions if one.kind == "invoice"}
+    posted = {one.id: one for one in stored if one.kind == INVOICE}
     by_ledger: dict[str, dict[str, int]] = {}
     for one in posted.values():
         balances = by_ledger.setdefault(one.currency, {})
@@ -101,7 +107,19 @@ def ledger_equals_invoices(
         )
         for code in sorted({*by_ledger, *owed})
     )
-    return together((*per_currency, Verified(damage=tuple(_posting_damage(due, posted=posted)))))
+    damage = (
+        *_posting_damage(due, posted=posted),
+        *(_of_unknown_kind(one) for one in stored if one.kind != INVOICE),
+    )
+    return together((*per_currency, Verified(damage=damage)))
+
+
+def _of_unknown_kind(transaction: PostedTransaction) -> Damage:
+    return Damage(
+        kind="transaction_extra",
+        where=f"transaction {transaction.id}",
+        sentence=f'is of the kind "{transaction.kind}", which nothing posts',
+    )
 
 
 def _posting_damage(
@@ -119,6 +137,15 @@ def _posting_damage(
             sentence = (
                 f"posts {_moved_text(posted[name])}, and its invoice {_moved_text(due[name])}"
             )
+            yield Damage(kind="transaction_changed", where=where, sentence=sentence)
+        elif posted[name].posted_at != due[name].posted_at:
+            sentence = (
+                f"was posted at {moment_text(posted[name].posted_at)}, and its invoice issued at "
+                f"{moment_text(due[name].posted_at)}"
+            )
+            yield Damage(kind="transaction_changed", where=where, sentence=sentence)
+        elif posted[name].invoice != name:
+            sentence = f"is that of an invoice, and names {posted[name].invoice or 'none'}"
             yield Damage(kind="transaction_changed", where=where, sentence=sentence)
 
 

@@ -1,4 +1,5 @@
-"""Reads what exporters publish as Prometheus text: tokens of vLLM, joules of DCGM, over a window.
+"""Reads what exporters publish as Prometheus text: tokens of vLLM and of SGLang, joules of DCGM,
+over a window.
 
 A counter says how much since its process began; only the difference of two scrapes is a fact. A
 process that began again in between has a new origin, so what it counted in that interval is lost.
@@ -41,6 +42,11 @@ _TOKEN_NAMES: Final = frozenset(
 # Those that are there from the start of a process; others may come with the first that they count.
 _FROM_START: Final = frozenset({_INPUT, _OUTPUT, _ENERGY})
 
+# Of vLLM and SGLang; input with the cached tokens.
+_INPUTS: Final = frozenset({_INPUT, "sglang:prompt_tokens_total"})
+_OUTPUTS: Final = frozenset({_OUTPUT, "sglang:generation_tokens_total"})
+_READ: Final = _TOKEN_NAMES | _INPUTS | _OUTPUTS | {_ENERGY}
+
 Labels = frozenset[tuple[str, str]]
 Series = tuple[str, Labels]
 
@@ -77,6 +83,21 @@ class TokenWindow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenInterval:
+    """What a server produced of one model between two scrapes, one after the other.
+
+    ``input_tokens`` include the cached ones. Both counts are None where a counter fell, came or
+    went: the server began again, and nothing is known of the time between.
+    """
+
+    model: str
+    start_at: int
+    end_at: int
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyWindow:
     """What one accelerator's board took between the first and the last scrape.
 
@@ -110,6 +131,53 @@ def token_windows(scrapes: Sequence[Scrape]) -> tuple[TokenWindow, ...]:
     read = _read(scrapes)
     models = sorted({dict(labels).get("model_name", "") for labels in _labels(read, name=_INPUT)})
     return tuple(_token_window(model, scrapes=scrapes, read=read) for model in models)
+
+
+def token_intervals(scrapes: Sequence[Scrape]) -> tuple[TokenInterval, ...]:
+    """Tokens by interval and model from two or more scrapes of one vLLM or SGLang server, in order
+    of time; a model that stands in neither scrape of an interval is not in it.
+
+    A series that comes beside others of its model began at nothing: SGLang keeps streamed requests
+    apart from the others. Raises DocumentError as ``token_windows`` does, but for restarts.
+    """
+    read = _read(scrapes)
+    found = []
+    for (first, second), (before, after) in zip(pairwise(scrapes), pairwise(read), strict=True):
+        by_model: dict[str, set[Series]] = defaultdict(set)
+        for key in before.keys() | after.keys():
+            if key[0] in _INPUTS | _OUTPUTS:
+                by_model[dict(key[1]).get("model_name", "")].add(key)
+        for model, series in sorted(by_model.items()):
+            if not all({name for name, _ in series} & names for names in (_INPUTS, _OUTPUTS)):
+                raise DocumentError(
+                    second.name, f"{model} has a counter of input or of output alone"
+                )
+            known = _produced(series, before=before, after=after)
+            found.append(
+                TokenInterval(
+                    model=model,
+                    start_at=first.scraped_at,
+                    end_at=second.scraped_at,
+                    input_tokens=None if known is None else known[0],
+                    output_tokens=None if known is None else known[1],
+                )
+            )
+    return tuple(found)
+
+
+def _produced(
+    series: set[Series], *, before: Mapping[Series, float], after: Mapping[Series, float]
+) -> tuple[int, int] | None:
+    """Input and output by which the counters of one model rose; None where that is not known."""
+    risen = _risen(series, before=before, after=after)
+    stood = {name for name, _ in series & before.keys()}
+    if risen is None or not {name for name, _ in series} <= stood:
+        return None
+    inputs, outputs = (
+        math.fsum(rise for (name, _), rise in risen.items() if name in names)
+        for names in (_INPUTS, _OUTPUTS)
+    )
+    return round(inputs), round(outputs)
 
 
 def energy_windows(scrapes: Sequence[Scrape]) -> tuple[EnergyWindow, ...]:
@@ -298,7 +366,7 @@ def _samples(text: str) -> Iterator[tuple[str, Labels, float]]:
         for sample in family.samples:
             # The parser gives a counter the suffix that DCGM leaves out.
             name = _ENERGY if sample.name == f"{_ENERGY}_total" else sample.name
-            if name in _TOKEN_NAMES or name == _ENERGY:
+            if name in _READ:
                 yield name, frozenset(sample.labels.items()), float(sample.value)
 
 

@@ -75,6 +75,25 @@ class Made:
         given = {"authorization": f"Bearer {key or self.operator}", "content-type": form}
         return self.client.post(path, content=content, headers={**given, **(headers or {})})
 
+    def command(
+        self,
+        path: str,
+        body: Json,
+        *,
+        key: str | None = None,
+        once: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
+        """Send a command; ``once`` is its idempotency key."""
+        given = {
+            "authorization": f"Bearer {key or self.operator}",
+            "content-type": "application/json",
+        }
+        if once is not None:
+            given["idempotency-key"] = once
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.client.post(path, content=content, headers={**given, **(headers or {})})
+
     def get(self, path: str, *, key: str | None = None, **query: str) -> httpx2.Response:
         """Ask a question."""
         headers = {"authorization": f"Bearer {key or self.operator}"}

@@ -89,7 +89,7 @@ def test_no_question_is_answered_with_a_fault_of_ours(made: Made) -> None:
 @pytest.mark.parametrize(
     "method, path, status",
     [
-        ("GET", "/v1/events", 405),
+        ("PUT", "/v1/events", 405),
         ("DELETE", "/v1/events", 405),
         ("TRACE", "/v1/events", 405),
         ("POST", "/v1/events/", 404),

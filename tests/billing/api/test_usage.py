@@ -197,16 +197,20 @@ def test_a_cursor_of_another_question_or_a_forged_one_is_refused(made: Made) -> 
         400,
         "cursor: belongs to another question; ask that one, or start anew",
     )
-    digest, through_seq, key = json.loads(base64.urlsafe_b64decode(cursor))
+    digest, (through_seq, through_step_seq, key) = json.loads(base64.urlsafe_b64decode(cursor))
+    assert through_step_seq == 0
     forged: list[Json] = [
-        [digest, through_seq, []],
-        [digest, through_seq, [*key, "more"]],
-        [digest, through_seq, ["now", *key[1:]]],
-        [digest, through_seq, [-1, *key[1:]]],
-        [digest, through_seq, [key[0], 3]],
-        [digest, through_seq, [key[0], "a\x00"]],
-        [digest, 2**63, key],
-        [digest, -1, key],
+        [digest, [through_seq, 0, []]],
+        [digest, [through_seq, 0, [*key, "more"]]],
+        [digest, [through_seq, 0, ["now", *key[1:]]]],
+        [digest, [through_seq, 0, [-1, *key[1:]]]],
+        [digest, [through_seq, 0, [key[0], 3]]],
+        [digest, [through_seq, 0, [key[0], "a\x00"]]],
+        [digest, [2**63, 0, key]],
+        [digest, [-1, 0, key]],
+        [digest, [through_seq, 2**63, key]],
+        [digest, [through_seq, -1, key]],
+        [digest, [through_seq, key]],
         {"question": digest},
     ]
     for one in forged:

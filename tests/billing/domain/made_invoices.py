@@ -100,14 +100,19 @@ def corrected(
     books: BooksInForce,
     agreed: Agreement | None = None,
     period: Period = OCTOBER,
+    issuer: str | None = None,
 ) -> Correction:
-    """The correction of a period by all its totals."""
+    """The correction of a period by all its totals, on an invoice of ``issuer``, by default that of
+    the agreement.
+    """
+    agreed = agreed or agreement()
     return corrections_for(
         rating_of(totals, books=books, period=period),
-        agreement=agreed or agreement(),
+        agreement=agreed,
         books=books,
         period=period,
         invoiced=invoiced(invoices, period=period),
+        issuer=issuer or agreed.issuer.name,
     )
 
 
@@ -127,7 +132,15 @@ def issued(
     """
     agreed = agreed or agreement()
     corrections = (
-        [corrected(totals, invoices=invoices, books=books, agreed=earlier or agreed)]
+        [
+            corrected(
+                totals,
+                invoices=invoices,
+                books=books,
+                agreed=earlier or agreed,
+                issuer=agreed.issuer.name,
+            )
+        ]
         if invoices
         else []
     )

@@ -86,7 +86,7 @@ def naive_totals(events: Sequence[Raw], *, grid: Grid, period: Period | None) ->
             counts["rejected"] += 1
             continue
         key = (event.source, event.id)
-        contents.setdefault(key, []).append((event.time, _content(event), event))
+        contents.setdefault(key, []).append((_time_at(event), _content(event), event))
     totals = []
     for deliveries in contents.values():
         time_at, content, event = min(deliveries, key=lambda delivery: delivery[:2])
@@ -99,6 +99,12 @@ def naive_totals(events: Sequence[Raw], *, grid: Grid, period: Period | None) ->
         else:
             counts["outside_period"] += 1
     return {"totals": add_totals(totals), "received": len(events), **counts}
+
+
+def _time_at(event: UsageEvent) -> int:
+    """The moment of an event, which each event of a file states."""
+    assert event.time is not None
+    return event.time
 
 
 def _content(event: UsageEvent) -> str:
@@ -121,13 +127,13 @@ def _total(event: UsageEvent, *, grid: Grid) -> UsageTotal:
     cell = Cell(
         account=event.subject,
         epoch=0,
-        segment_start_at=grid.segment_start_at(event.time),
+        segment_start_at=grid.segment_start_at(_time_at(event)),
         model=data.model,
         service_tier=data.service_tier,
         region=data.region,
         size_class_tokens=grid.size_class_tokens(data.size_tokens),
         outcome=data.outcome,
         dimensions=grid.kept(data.dimensions),
-        windows=grid.windows_at(event.time),
+        windows=grid.windows_at(_time_at(event)),
     )
     return UsageTotal(cell=cell, events=1, leaves=split_leaves(data.units))

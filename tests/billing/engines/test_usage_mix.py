@@ -130,6 +130,7 @@ def test_the_sums_of_a_mix_are_those_of_the_totals(
 
 
 def _hour(event: UsageEvent) -> int:
+    assert event.time is not None
     return (event.time // 3_600_000_000 + 72) % 168
 
 

@@ -118,7 +118,10 @@ BAD_LINES = [
     (line(trace="x"), "line 1 trace: unknown field"),
     (with_data(prompt="hello"), "line 1 data.prompt: unknown field"),
     (line(id=None), "line 1 id: missing field"),
-    (line(time=None), "line 1 time: missing field"),
+    (line(time=None), "line 1 time: is missing; state it: only an event that is sent to the"),
+    (line().replace(b'"2026-10-01T00:00:00Z"', b"null"), "line 1 time: is missing; state it"),
+    (line(time=""), "line 1 time: must be a moment such as"),
+    (line(dataschema=""), "line 1 dataschema"),
     (line(type="other"), "line 1 type"),
     (line(specversion="0.3"), "line 1 specversion"),
     (line(time="2026-10-01T00:00:00"), "the offset is missing"),
@@ -189,6 +192,13 @@ def test_a_line_that_is_no_event_has_one_sentence_with_its_number(
         with_data(region="", request_tokens=0, outcome="cancelled", dimensions={}, attributes={}),
         with_data(dimensions={"a:b": "c:d"}, attributes={"e:f": "g:h", "yes": True, "n": -(2**63)}),
         with_data(units={}),
+        line(time=None),
+        line().replace(b'"2026-10-01T00:00:00Z"', b"null"),
+        line(time="2026-10-01T00:00:59.5Z"),
+        line(time="2026-10-01T00:00:00.123456789Z"),
+        line(time="2026-10-01t00:00:00.1z"),
+        line(time="2026-10-01T00:00:00-02:00"),
+        line(time="2199-12-31T23:59:59.999999Z"),
         with_data(units={"audio_seconds": "2.5", "passthrough_spend": 3}),
     ],
 )
@@ -208,6 +218,23 @@ def test_a_plain_line_is_read_quickly_and_as_the_strict_reader_does(data: bytes)
 def test_a_line_that_the_quick_reader_leaves_alone_is_read_all_the_same(data: bytes) -> None:
     assert _quick(data) is None
     assert read_cloud_events(data, name="events.jsonl")[0].num_rows == 1
+
+
+TIMES = st.from_regex(
+    r"(20(26|00)|1970|2200)-1[0-3]-31[Tt]2[34]:5[09]:[56][09](\.[0-9]{0,13})?([Zz]|[+-]02:00)?",
+    fullmatch=True,
+)
+
+
+@given(time=TIMES)
+def test_a_moment_is_read_quickly_as_the_strict_reader_reads_it(time: str) -> None:
+    quick = _quick(line(time=time))
+    try:
+        strict = _strict(line(time=time), name="line 1")
+    except DocumentError:
+        assert quick is None
+        return
+    assert quick == strict
 
 
 SCALARS = (

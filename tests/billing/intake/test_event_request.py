@@ -70,7 +70,7 @@ def is_event(text: bytes) -> bool:
 
 
 def accepted(found: EventRequest) -> list[int]:
-    return [int(fixed[0]) for fixed in found.rows.fixed]
+    return list(found.rows)
 
 
 @given(values=st.lists(nearly_events(), min_size=1, max_size=4))

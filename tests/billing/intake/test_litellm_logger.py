@@ -16,6 +16,7 @@ from billing.intake import litellm_logger
 from billing.intake.cloud_events import read_cloud_events
 from billing.intake.conversion import Origin
 from billing.intake.litellm_logger import CallReports, reports_from_environment
+from tests.billing.client.made_client import made_client
 from tests.billing.intake.vectors_of import vectors
 
 Json = Any
@@ -64,6 +65,24 @@ def test_a_call_is_an_event_that_ingest_reads(tmp_path: Path) -> None:
     assert (row["output_tokens"], row["output_reasoning_tokens"]) == (500, 200)
     assert b"secret" not in logger.usage_file.read_bytes()
     assert not logger.refusals_file.exists()
+
+
+def test_a_client_takes_the_events_instead_of_the_file_unless_it_cannot(tmp_path: Path) -> None:
+    with made_client(tmp_path, max_spool_events=1) as client:
+        logger = CallReports(
+            usage_file=tmp_path / "usage.jsonl",
+            origin=Origin(service_tier="standard"),
+            account_field="user_api_key_team_id",
+            event_sink=client.record_event,
+        )
+        logger.report(CALL)
+        assert client.pending() == 1
+        assert not logger.usage_file.exists()
+        logger.report({**CALL, "litellm_call_id": "call-2"})  # the spool is full
+        assert client.pending() == 1
+        assert len(lines(logger.usage_file)) == 1
+        logger.report(TEAMLESS)
+        assert len(lines(logger.refusals_file)) == 1
 
 
 def test_a_call_that_is_reported_twice_is_the_same_event_twice(tmp_path: Path) -> None:

@@ -301,11 +301,18 @@ def test_the_line_of_an_event_is_read_as_the_same_event(vector: Vector) -> None:
         )
 
 
-def test_the_units_of_payloads_are_counted_in_whole_ones() -> None:
-    # An event's counts stand at their scale, and are written as they stand.
-    for vector in VECTORS:
-        for event in vector.said.get("events", []):
-            assert all(UNITS[unit].scale == 1 for unit in event["units"])
+def test_counts_in_fractions_are_written_as_steps_of_their_scale() -> None:
+    # An event's counts stand at their scale: 2.5 s are 2500 ms, and written so they are read so.
+    usage = {"usage": {"type": "duration", "seconds": 2.5}}
+    (event,) = read("openai-responses", payload=usage, model="m", service_tier="standard").events
+    assert event.data.units == {"input_audio_seconds": 2_500}
+    assert b'"units":{"input_audio_seconds":"2500/1000"}' in event_line(event)
+    scales = {UNITS[unit].scale for one in VECTORS for unit in _units_of(one)}
+    assert scales == {1, 1_000}  # both are met above
+
+
+def _units_of(vector: Vector) -> set[str]:
+    return {unit for event in vector.said.get("events", []) for unit in event["units"]}
 
 
 def test_every_outcome_of_a_payload_is_billable_or_not_by_the_one_table() -> None:

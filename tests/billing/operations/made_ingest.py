@@ -67,12 +67,19 @@ def facts(
     finally:
         engine.dispose()
     if engine.dialect.name == "postgresql" and "events" in found:
-        found["events"] = [(n, *row[1:]) for n, row in enumerate(found["events"], start=1)]
+        numbers = {row[0]: n for n, row in enumerate(found["events"], start=1)}
+        found["events"] = [(numbers[row[0]], *row[1:]) for row in found["events"]]
+        found["event_ids"] = [
+            (*row[:3], numbers[row[3]], *row[4:]) for row in found.get("event_ids", ())
+        ]
     return found
 
 
 def usage_facts(store: str | Path) -> Mapping[str, list[tuple[Any, ...]]]:
     """Events without the order in which they came, and totals."""
     found = dict(facts(store, tables=("event_ids", "events", "usage_totals", "account_grids")))
+    identities = {row[0]: row[1:4] for row in found["events"]}
+    assert all(identities[row[3]] == row[:3] for row in found["event_ids"])
+    found["event_ids"] = [(*row[:3], *row[4:]) for row in found["event_ids"]]
     found["events"] = sorted(row[1:] for row in found["events"])
     return found

@@ -151,9 +151,9 @@ DAMAGES: dict[str, tuple[Plant, str, str]] = {
     ),
     "an extra event": (
         _sql(
-            "INSERT INTO events SELECT 99, owner, source, 'ghost', account, occurred_at, model, "
-            "service_tier, region, request_tokens, outcome, dimensions, units, epoch, received_at "
-            "FROM events WHERE id = 'e1'"
+            "INSERT INTO events SELECT 99, owner, source, 'ghost', account, occurred_at, timed_by, "
+            "model, service_tier, region, request_tokens, outcome, dimensions, units, epoch, "
+            "received_at FROM events WHERE id = 'e1'"
         ),
         "extra_event",
         "event gw/ghost",

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -21,8 +22,10 @@ from billing.operations.writer import (
     WriterFullError,
     WriterStoppedError,
 )
+from billing.store.events import read_events
 from billing.store.points import hooked
 from billing.store.store import Store, StoreBusyError
+from billing.store.usage_totals import read_all_totals
 from tests.billing.api.made_service import lines, sent
 from tests.billing.operations.made_ingest import NOW_AT, facts, own_store
 
@@ -195,7 +198,8 @@ def test_one_that_fails_is_alone_and_the_others_are_stored() -> None:
 
 def _broken(one: Submission) -> Submission:
     """A submission with an event that intake would never let through: its outcome is empty."""
-    return replace(one, events=[replace(event, outcome="") for event in one.events])
+    events = [msgspec.structs.replace(event, outcome="") for event in one.events]
+    return replace(one, events=events)
 
 
 def test_where_the_store_is_busy_all_of_the_group_fail_at_once() -> None:
@@ -265,4 +269,41 @@ def test_who_cannot_be_told_ends_no_writer() -> None:
             writer.submit(request_of(sent(2)))
             writer.stop()
         assert {one["event"] for one in log} == {"not_announced"}
+        assert verify(store).holds
+
+
+def _timeless(number: int, tokens: int = 10) -> Json:
+    """An event that states no moment."""
+    made = sent(number, tokens)
+    del made["time"]
+    return made
+
+
+def test_an_event_without_a_moment_happened_when_its_group_came_in() -> None:
+    # It was read at NOW_AT; its group came in a second later, and is sent again a day after that.
+    moments = iter([NOW_AT + 1_000_000, NOW_AT + 86_401_000_000, NOW_AT + 86_401_000_000])
+    with own_store() as (_, store):
+        told = Told()
+        writer = Writer(
+            store=store, clock=lambda: next(moments), announce=told.announce, waiting_events=10
+        )
+        writer.start()
+        for number, events in enumerate(
+            ([_timeless(1)], [_timeless(1), _timeless(1, 11)], [sent(1)]), start=1
+        ):
+            writer.submit(request_of(*events))
+            told.wait_for(number)
+        writer.stop()
+        # Sent again it is the same, whatever the clock says; with a moment it is another event.
+        assert [kinds(one) for one in told.settled] == [
+            ["accepted"],
+            ["duplicate", "conflict"],
+            ["conflict"],
+        ]
+        with store.read() as connection:
+            (stored,) = read_events(connection, account="a")
+            (total,) = read_all_totals(connection, account="a")
+        assert (stored.occurred_at, stored.timed_by) == (NOW_AT + 1_000_000, "receipt")
+        assert stored.received_at == stored.occurred_at
+        assert (total.events, dict(total.leaves)) == (1, {"input_tokens": 10})
         assert verify(store).holds

@@ -14,10 +14,13 @@ from pathlib import Path
 from billing.store.agreements import StoredAgreement, append_agreement
 from billing.store.api_keys import ApiKey, Revocation, append_api_key, append_revocation
 from billing.store.audit import append_audit
+from billing.store.backfills import Backfill, append_backfill, remove_staged, stage_events
+from billing.store.corrections import Correction, EventStep, append_correction, append_steps
 from billing.store.deliveries import Delivery, Refusal, append_delivery
 from billing.store.epochs import current_epoch, seal
 from billing.store.events import NewEvent, Verdict, append_events
 from billing.store.grid import append_grid, set_account_grid
+from billing.store.idempotency import StoredAnswer, append_answer
 from billing.store.invoices import StoredInvoice, StoredLine, append_invoice, take_number
 from billing.store.ledger import LedgerEntry, LedgerTransaction, append_transaction
 from billing.store.price_books import StoredBook, append_price_book
@@ -25,6 +28,7 @@ from billing.store.store import Connection, Store, open_store
 from billing.store.usage_totals import add_totals
 from billing.store.waivers import Waiver, append_waiver
 from pricing_rules.usage.totals import Cell, Grid, UsageTotal
+from tests.billing.store.made_webhooks import fill_webhooks
 
 
 @contextmanager
@@ -246,7 +250,50 @@ def api_key(*, prefix: str = "tw_1", digest: str = "d1", account: str = "") -> A
         by="dana",
         made_at=1_000,
         expires_at=None,
+        requests_per_s=50,
     )
+
+
+def command_answer(*, idempotency_key: str = "k1", target: str = "POST /v1/keys") -> StoredAnswer:
+    """What a command was answered."""
+    return StoredAnswer(
+        owner="provider",
+        target=target,
+        idempotency_key=idempotency_key,
+        request_digest="sha256:1",
+        status=201,
+        document="{}",
+        answered_at=1_000,
+    )
+
+
+def correction(
+    name: str = "cor_1", *, account: str = "acme", reverts: str | None = None, epoch: int = 1
+) -> Correction:
+    """That an event was voided, or that this was reverted."""
+    return Correction(
+        correction=name,
+        kind="void" if reverts is None else "reversal",
+        account=account,
+        reason="sent twice",
+        by="dana",
+        reverts=reverts,
+        detail="{}",
+        epoch=epoch,
+        recorded_at=2_000,
+    )
+
+
+def step(
+    event_seq: int = 1,
+    *,
+    number: int = 1,
+    account: str = "acme",
+    epoch: int = 1,
+    of: str = "cor_1",
+) -> EventStep:
+    """A step of an event."""
+    return EventStep(event=event_seq, step=number, account=account, epoch=epoch, correction=of)
 
 
 def fill(connection: Connection) -> None:
@@ -262,12 +309,17 @@ def fill(connection: Connection) -> None:
         delivery=delivery(),
         refusals=[Refusal(row=2, verdict="rejected", reason="is no event")],
     )
+    append_correction(connection, correction=correction())
+    append_steps(connection, steps=[step()])
+    _backfill(connection)
     seal(connection, sealed_at=2_000)
     number = take_number(connection, issuer="us", series="2026")
     append_invoice(connection, invoice=invoice(number=number), lines=[line()])
     post(connection)
     append_waiver(connection, waiver=waiver())
+    fill_webhooks(connection)
     append_api_key(connection, key=api_key())
+    append_answer(connection, answer=command_answer())
     append_revocation(
         connection,
         revocation=Revocation(prefix="tw_1", reason="lost", by="dana", revoked_at=2_000),
@@ -275,6 +327,27 @@ def fill(connection: Connection) -> None:
     append_audit(
         connection, command="close", subject="acme", by="dana", detail={}, recorded_at=5_000
     )
+
+
+def backfill(name: str = "bf_1", *, account: str = "acme", opened_at: int = 2_000) -> Backfill:
+    """A backfill of [0, 1,000)."""
+    return Backfill(
+        backfill=name,
+        account=account,
+        start_at=0,
+        end_at=1_000,
+        reason="lost",
+        by="dana",
+        opened_at=opened_at,
+    )
+
+
+def _backfill(connection: Connection) -> None:
+    """Two backfills that were opened: one with a staged event, one of which it was dropped."""
+    for name in ("bf_1", "bf_2"):
+        append_backfill(connection, backfill=backfill(name))
+        stage_events(connection, backfill=backfill(name), owner="provider", events=[event("e9")])
+    remove_staged(connection, backfill="bf_2")
 
 
 def post(connection: Connection, *, name: str = "t1", amount_minor: int = 2_230) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -22,8 +23,8 @@ from tests.billing.store.made_rows import delivery, event, fill, ingest, invoice
         (event(account=""), "account_named"),
         (event(digest=""), "payload_digest_named"),
         (event(occurred_at=-1), "occurred_at_bounded"),
-        (replace(event(), request_tokens=-1), "request_tokens_bounded"),
-        (replace(event(), outcome=""), "outcome_named"),
+        (msgspec.structs.replace(event(), request_tokens=-1), "request_tokens_bounded"),
+        (msgspec.structs.replace(event(), outcome=""), "outcome_named"),
     ],
 )
 def test_an_event_without_a_name_or_under_zero_is_refused(
@@ -101,9 +102,8 @@ def test_an_account_has_one_invoice_for_a_period_and_epoch(store: Store) -> None
         "INSERT INTO ledger_entries VALUES ('none', 1, 'revenue', 1)",
         "INSERT INTO refusals VALUES ('none', 1, 'rejected', 'why')",
         "INSERT INTO ledger_transactions VALUES ('t9','invoice','us','2026',9,'USD',1)",
-        "INSERT INTO events SELECT 9, owner, source, 'e9', account, occurred_at, model,"
-        " service_tier, region, request_tokens, outcome, dimensions, units, epoch, received_at"
-        " FROM events",
+        "INSERT INTO event_corrections VALUES (9, 99, 1, 'acme', 1, 'none')",
+        "INSERT INTO backfill_events VALUES ('none','o','s','e9','d',1,'m','t','',1,'x','{}','{}')",
     ],
 )
 def test_a_part_without_its_whole_is_refused(store: Store, statement: str) -> None:

@@ -44,6 +44,7 @@ def test_an_event_comes_back_as_it_was_stored(store: Store) -> None:
             id="é €",
             account="acme",
             occurred_at=100,
+            timed_by="event",
             model="m",
             service_tier="standard",
             region="",

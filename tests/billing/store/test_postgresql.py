@@ -10,8 +10,9 @@ import pytest
 from billing.store import postgresql
 from billing.store.epochs import current_epoch, seal
 from billing.store.events import append_events, count_events
+from billing.store.grid import share_account_grids
 from billing.store.invoices import append_invoice, take_number
-from billing.store.locks import hold_account, lock_name, share_accounts
+from billing.store.locks import hold_account, lock_name
 from billing.store.store import (
     TRIES,
     Connection,
@@ -138,7 +139,7 @@ def test_who_rebuilds_an_account_waits_for_its_usage(store: Store, database: str
     other = threading.Thread(target=lambda: store.beside(rebuild))
 
     def take_in(connection: Connection) -> None:
-        share_accounts(connection, accounts=["acme"])
+        assert set(share_account_grids(connection, accounts=["acme"])) == {"acme"}
         other.start()
         other.join(timeout=0.3)
         done.append("taken in")

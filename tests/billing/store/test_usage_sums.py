@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from billing.store.corrections import (
+    append_correction,
+    append_steps,
+    find_events,
+    last_step_seq,
+)
 from billing.store.events import append_events, last_event_seq
 from billing.store.store import Store
 from billing.store.usage_sums import UsageSum, read_usage_sums
 from pricing_rules.period import Period
-from tests.billing.store.made_rows import event, ingest
+from tests.billing.store.made_rows import correction, event, ingest, step
 
 PERIOD = Period(start_at=0, end_at=1_000)
 
@@ -19,12 +25,13 @@ def sums(
     step: int | None = 100,
     labels: tuple[str, ...] = (),
     through_seq: int | None = None,
+    through_step_seq: int | None = None,
     after: tuple[int | str, ...] | None = None,
     limit: int = 100,
     period: Period = PERIOD,
 ) -> list[tuple[int | str, ...]]:
     with store.read() as connection:
-        newest = last_event_seq(connection)
+        newest, newest_step = last_event_seq(connection), last_step_seq(connection)
         found = read_usage_sums(
             connection,
             account="acme",
@@ -32,6 +39,7 @@ def sums(
             step_microseconds=step,
             labels=labels,
             through_seq=newest if through_seq is None else through_seq,
+            through_step_seq=newest_step if through_step_seq is None else through_step_seq,
             after=after,
             limit=limit,
         )
@@ -117,6 +125,21 @@ def test_events_after_the_one_that_is_named_are_not_in_it(filled: Store) -> None
     assert sums(filled, through_seq=0) == []
 
 
+def test_a_voided_event_is_in_no_sum_up_to_a_step_that_restores_it(filled: Store) -> None:
+    before = sums(filled)
+    with filled.write() as connection:
+        (e2,) = find_events(connection, owner="provider", keys=[("gw", "e2")]).values()
+        for name, number in (("cor_1", 1), ("cor_2", 2)):
+            append_correction(connection, correction=correction(name))
+            append_steps(connection, steps=[step(e2.seq, number=number, of=name)])
+        last = last_step_seq(connection)
+    assert sums(filled) == sums(filled, through_step_seq=last) == before
+    # Up to its first step, e2 is void: of the step from 100 on only e3 is left, without tokens.
+    left = sums(filled, through_step_seq=last - 1)
+    assert [one for one in left if one[0] == 100] == [(100, "requests", 1)]
+    assert sums(filled, through_step_seq=last - 2) == before
+
+
 def test_a_sum_beyond_64_bits_is_exact(store: Store) -> None:
     # Two of 2^63 - 1 are more than a column holds; the bits above and below 2^32 are summed apart.
     most = 2**63 - 1
@@ -128,6 +151,6 @@ def test_a_sum_beyond_64_bits_is_exact(store: Store) -> None:
 
 def test_an_empty_store_has_no_last_event(store: Store) -> None:
     with store.read() as connection:
-        assert last_event_seq(connection) == 0
+        assert (last_event_seq(connection), last_step_seq(connection)) == (0, 0)
     assert sums(store) == []
     assert UsageSum(start_at=1, labels=("m",), unit="requests", count=2).key == (1, "m", "requests")

@@ -15,6 +15,7 @@ from billing.store.usage_totals import (
     accounts_with_totals,
     add_totals,
     read_all_totals,
+    read_segments,
     read_totals,
     replace_totals,
 )
@@ -107,6 +108,44 @@ def test_totals_are_read_by_period_and_epoch(store: Store) -> None:
         assert accounts_with_totals(connection) == ("acme", "globex")
     assert first == (cells[1], cells[2])
     assert both == (cells[1], cells[2], cells[4])
+
+
+def test_what_was_taken_away_is_negative_in_its_epoch(store: Store) -> None:
+    add(store, totals=[total(events=2, leaves={"input_tokens": 10})])
+    away = total(events=-1, leaves={"input_tokens": -4}, epoch=2)
+    add(store, totals=[away])
+    assert stored(store) == (total(events=2, leaves={"input_tokens": 10}), away)
+
+
+def test_what_was_taken_away_whole_is_no_total(store: Store) -> None:
+    add(store, totals=[total(events=1), total(events=1, model="n", leaves={"input_tokens": 3})])
+    add(store, totals=[pure.negative(total(events=1))])
+    # As many events, and fewer tokens.
+    add(store, totals=[total(events=0, model="n", leaves={"input_tokens": -2})])
+    assert stored(store) == (total(events=1, model="n", leaves={"input_tokens": 1}),)
+
+
+def test_segments_say_how_many_events_they_have(store: Store) -> None:
+    cells = [
+        total(events=3),
+        total(events=2, model="n"),
+        total(events=-4, epoch=2),
+        total(events=0, epoch=3, leaves={"input_tokens": 1}),
+        total(events=1, segment_start_at=50),
+        pure.negative(total(events=1, segment_start_at=50)),
+        total(events=7, account="globex"),
+    ]
+    add(store, totals=cells)
+    with store.read() as connection:
+        found = read_segments(connection, account="acme", through_epoch=3)
+        first = read_segments(connection, account="acme", through_epoch=1)
+    # All of the segment from 50 on was taken away: nobody used anything there.
+    assert [(one.segment_start_at, one.epoch, one.outcome, one.events) for one in found] == [
+        (0, 1, "completed", 5),
+        (0, 2, "completed", -4),
+        (0, 3, "completed", 0),
+    ]
+    assert [(one.epoch, one.events) for one in first] == [(1, 5)]
 
 
 def test_replaced_totals_are_those_of_one_account_alone(store: Store) -> None:

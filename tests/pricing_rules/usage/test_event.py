@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pricing_rules.document import DocumentError, load_json
+from pricing_rules.document import DocumentError, dump, load_json
 from pricing_rules.period import parse_moment
 from pricing_rules.usage.event import EVENT_TYPE, UsageEvent, read_counts
 
@@ -73,10 +73,19 @@ def test_attributes_are_flat() -> None:
         )
 
 
-@pytest.mark.parametrize("missing", ["specversion", "id", "source", "type", "subject", "time"])
+@pytest.mark.parametrize("missing", ["specversion", "id", "source", "type", "subject"])
 def test_each_field_of_the_envelope_is_required(missing: str) -> None:
     value = {key: kept for key, kept in EVENT.items() if key != missing}
     assert refused(value) == f"event {missing}: missing field; add it"
+
+
+def test_an_event_may_leave_its_moment_to_who_receives_it() -> None:
+    value = {key: kept for key, kept in EVENT.items() if key != "time"}
+    assert read(value).time is None
+    assert read({**value, "time": None}).time is None
+    assert refused({**value, "time": ""}).startswith("event time: must be a moment such as")
+    assert "time" not in dump(read(value))
+    assert dump(read(EVENT))["time"] == "2026-10-01T00:00:00Z"
 
 
 @pytest.mark.parametrize("count", ["0", "-0", str(2**31), str(10**12)])

@@ -20,6 +20,7 @@ from pricing_rules.usage.totals import (
     Grid,
     UsageTotal,
     add_totals,
+    negative,
     not_billable_events,
 )
 from pricing_rules.windows import NamedWindow, Window
@@ -171,11 +172,11 @@ def test_events_that_are_not_billable_are_counted() -> None:
 
 
 def test_a_compensating_total_takes_a_leaf_back_to_nothing() -> None:
-    parts = [
-        UsageTotal(cell=cell("a"), events=1, leaves={"input_tokens": 4}),
-        UsageTotal(cell=cell("a"), events=-1, leaves={"input_tokens": -4}),
-    ]
-    assert add_totals(parts) == (UsageTotal(cell=cell("a"), events=0, leaves={}),)
+    one = UsageTotal(cell=cell("a"), events=1, leaves={"input_tokens": 4})
+    away = UsageTotal(cell=cell("a"), events=-1, leaves={"input_tokens": -4})
+    assert negative(one) == away
+    assert negative(away) == one
+    assert add_totals([one, away]) == (UsageTotal(cell=cell("a"), events=0, leaves={}),)
 
 
 TOTALS = st.builds(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from billing.domain.charging.elsewhere import served_elsewhere
-from pricing_rules.usage.totals import Grid, UsageTotal
+from pricing_rules.usage.totals import Grid, UsageTotal, negative
 from tests.billing.domain.made_charges import agreement
 from tests.pricing_rules.prices.made_books import total
 
@@ -47,3 +47,11 @@ def test_other_accounts_and_what_is_not_billable_do_not_count() -> None:
     totals = [_used("eu", account="other"), _used("eu", outcome="failed")]
     assert _found(totals, {"regions": ["us"]}) == []
     assert len(_found([_used("eu", outcome="cancelled")], {"regions": ["us"]})) == 1
+
+
+def test_what_was_taken_away_again_was_served_nowhere() -> None:
+    voided = [_used("eu"), negative(_used("eu"))]
+    assert _found(voided, {"regions": ["us"]}) == []
+    # Two, less one that was voided.
+    (sentence,) = _found([_used("eu", events=2), negative(_used("eu"))], {"regions": ["us"]})
+    assert sentence.startswith("1 events of acme were served in standard in eu")

@@ -85,6 +85,24 @@ def test_a_period_is_corrected_beside_the_lines_of_the_next_one() -> None:
     assert load_json(Invoice, canonical_json(dump(november)), name="invoice") == november
 
 
+def test_a_correction_names_the_issuer_that_it_shares_a_number_with() -> None:
+    books = plain(("output_tokens", "1"))
+    first = issued([used(1_000_000)], books=books)
+    late = [used(1_000_000), used(500_000, epoch=2)]
+    sold = agreement({"issuer": {"name": "Southern Tokens"}})
+    (line,) = issued(
+        late, books=books, invoices=[first], agreed=sold, earlier=agreement(), period=NOVEMBER
+    ).corrections
+    assert (line.corrects, line.corrects_issuer) == ("INV-000001", "Northern Tokens GmbH")
+    assert line.description == (
+        "Correction of INV-000001 of Northern Tokens GmbH: m, standard: output tokens"
+    )
+    # Under one issuer the number says it all.
+    (same,) = issued(late, books=books, invoices=[first], period=NOVEMBER).corrections
+    assert same.corrects_issuer is None
+    assert "corrects_issuer" not in dump(same)
+
+
 def test_discounts_are_corrected_each_on_its_own() -> None:
     # 10 % of 2.00 was .20; of 3.00 it is .30: a late 1.00 is corrected by 1.00 and by -.10.
     books = plain(("output_tokens", "1"))

@@ -150,6 +150,25 @@ def test_a_correction_says_what_was_charged_before_what_it_is_now_and_the_differ
     assert charged[2].rests_on[0].sentence == f"usd number 2, {in_force.books[1].digest}"
 
 
+def test_a_correction_of_an_invoice_of_another_issuer_names_both() -> None:
+    in_force = ladder_books()
+    first = issued([used(8_000_000)], books=in_force)
+    totals = [used(8_000_000), used(1_000_000, epoch=2)]
+    sold = agreement({"issuer": {"name": "Southern Tokens"}})
+    second = issued(
+        totals,
+        books=in_force,
+        invoices=[first],
+        agreed=sold,
+        earlier=agreement(),
+        period=NOVEMBER,
+    )
+    assert explain_line(second, line=1, books=in_force).rests_on[0].sentence == (
+        "corrects invoice INV-000001 of Northern Tokens GmbH for usage of "
+        "2026-10-01T00:00:00Z/2026-11-01T00:00:00Z"
+    )
+
+
 def test_a_corrected_discount_rests_on_the_invoice_that_it_corrects() -> None:
     in_force = books()
     agreed = agreement({"discounts": [discount("10")]})

@@ -53,6 +53,7 @@ def row(invoice: Invoice, changed: Mapping[str, Any] | None = None) -> InvoiceRo
     assert invoice.issued_at is not None
     whole = InvoiceRow(
         name=invoice.number,
+        issuer=invoice.issuer.name,
         account=invoice.account,
         period_start_at=invoice.period.start_at,
         period_end_at=invoice.period.end_at,
@@ -84,7 +85,9 @@ def posted(invoices: Sequence[Invoice] = INVOICES) -> list[PostedTransaction]:
             PostedTransaction(
                 id=posting.id,
                 kind=posting.kind,
+                invoice=posting.id,
                 currency=posting.currency,
+                posted_at=posting.posted_at,
                 entries=posting.entries,
             )
         )
@@ -139,6 +142,7 @@ def test_a_document_that_does_not_add_up_any_more_is_named_and_not_read() -> Non
     "changed, kind",
     [
         ({"account": "umbrella"}, "document_row"),
+        ({"issuer": "Southern Tokens"}, "document_row"),
         ({"currency": "EUR"}, "document_row"),
         ({"total_minor": 320}, "document_row"),
         ({"finalized_at": 0}, "document_row"),
@@ -293,13 +297,7 @@ def test_an_unbalanced_transaction_is_named_although_another_makes_up_for_it() -
 
 
 def test_the_ledger_says_what_the_invoices_say() -> None:
-    payment = PostedTransaction(
-        id="payment:1",
-        kind="payment",
-        currency="USD",
-        entries=(LedgerEntry(ledger_account="receivable:acme", amount_minor=-5),),
-    )
-    found = ledger_equals_invoices([*posted(), payment], invoices=INVOICES)
+    found = ledger_equals_invoices(posted(), invoices=INVOICES)
     assert found.holds
     assert [(one.name, one.text()) for one in found.equations] == [
         ("receivable in USD", "ledger 642 = invoices 642")
@@ -326,6 +324,37 @@ def test_a_transaction_for_no_invoice_is_named() -> None:
         ("ledger", "receivable:acme in USD"),
         ("transaction_changed", f"transaction {ID}"),
     ]
+
+
+def test_a_balanced_transaction_of_a_kind_that_nothing_posts_is_named() -> None:
+    gift = PostedTransaction(
+        id="gift:1",
+        kind="gift",
+        invoice=None,
+        currency="USD",
+        posted_at=0,
+        entries=(
+            LedgerEntry(ledger_account="receivable:acme", amount_minor=-5),
+            LedgerEntry(ledger_account="revenue:usage", amount_minor=5),
+        ),
+    )
+    assert transactions_sum_to_zero([gift]).holds
+    found = ledger_equals_invoices([*posted(), gift], invoices=INVOICES)
+    assert named(found) == [("transaction_extra", "transaction gift:1")]
+    assert found.damage[0].sentence == 'is of the kind "gift", which nothing posts'
+
+
+def test_a_transaction_says_when_its_invoice_was_issued_and_which_one_it_is() -> None:
+    (first,) = posted([FIRST])
+    later = ledger_equals_invoices([replace(first, posted_at=1)], invoices=[FIRST])
+    assert named(later) == [("transaction_changed", f"transaction {ID}")]
+    assert later.damage[0].sentence == (
+        "was posted at 1970-01-01T00:00:00.000001Z, and its invoice issued at 2026-12-01T00:00:00Z"
+    )
+    for invoice, words in ((f"{ID}7", f"{ID}7"), (None, "none")):
+        astray = ledger_equals_invoices([replace(first, invoice=invoice)], invoices=[FIRST])
+        assert named(astray) == [("transaction_changed", f"transaction {ID}")]
+        assert astray.damage[0].sentence == f"is that of an invoice, and names {words}"
 
 
 def test_a_changed_entry_is_named_also_where_the_account_owes_the_same() -> None:

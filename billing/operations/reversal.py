@@ -1,0 +1,136 @@
+"""Reverting a correction: what it voided counts again, and what it added does not.
+
+Invariant: a reversal is a correction of its own, in the current epoch; a correction is reverted
+once at most, and only while none of its events was corrected since, so that nothing comes to count
+twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from billing.operations.announcement import announce_corrections
+from billing.operations.correction import hold_corrections, keep_corrected, next_step
+from billing.operations.correction_record import (
+    REVERTED,
+    audit_corrections,
+    new_name,
+    read_detail,
+)
+from billing.operations.correction_request import stated
+from billing.operations.grid import AccountCuts
+from billing.operations.not_found import NotFoundError
+from billing.store.corrections import (
+    Correction,
+    append_correction,
+    append_steps,
+    find_events,
+    last_steps,
+    read_correction,
+    read_event_steps,
+    read_reversal,
+    read_steps,
+)
+from billing.store.epochs import current_epoch
+from billing.store.events import StoredEvent
+from billing.store.store import Connection, Store
+from pricing_rules.document import DocumentError, canonical_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reverted:
+    """The reversal of a correction; ``new``: it was reverted now and not before."""
+
+    reversal: Correction
+    new: bool
+
+
+def revert(store: Store, *, correction: str, reason: str, by: str, now_at: int) -> Reverted:
+    """``revert_correction`` in a transaction of its own."""
+    return store.beside(
+        lambda connection: revert_correction(
+            connection, correction=correction, reason=reason, by=by, now_at=now_at
+        )
+    )
+
+
+def revert_correction(
+    connection: Connection, *, correction: str, reason: str, by: str, now_at: int
+) -> Reverted:
+    """Take back a void or an amendment: what it voided counts again, and what it added does not.
+
+    One that was reverted before stays as it was. To be run in a transaction that writes, beside
+    others; it is safe to repeat. NotFoundError where there is no such correction; DocumentError
+    where the reason is empty, where it is of another kind, and where one of its events was
+    corrected since.
+    """
+    reason = stated("--reason", text=reason)
+    first = read_correction(connection, correction=correction)
+    if first is None:
+        raise NotFoundError(
+            f"correction {correction:.60}",
+            "does not exist; tokenworks event corrections lists them",
+        )
+    hold_corrections(connection, accounts=[first.account])
+    before = read_reversal(connection, correction=correction)
+    if before is not None:
+        return Reverted(reversal=before, new=False)
+    where = f"correction {correction}"
+    if first.kind == "reversal":
+        raise DocumentError(where, "is a reversal, which stands; void or amend the events anew")
+    if first.kind == "backfill":
+        raise DocumentError(where, "is a backfill; revert it as one")
+    detail = read_detail(first)
+    identities = [one for one in (detail.event, detail.amended_by) if one is not None]
+    keys = [(one.source, one.id) for one in identities]
+    found = find_events(connection, owner=detail.owner, keys=keys)
+    events = [found[key] for key in keys]
+    last = last_steps(connection, events=[event.seq for event in events])
+    taken = {step.event for step in read_steps(connection, correction=correction)}
+    for event in events:
+        since = _corrected_since(connection, event=event, correction=correction)
+        if since is not None:
+            raise DocumentError(
+                where,
+                f'cannot be reverted: its event "{event.id}" of "{event.source}" was corrected '
+                f"since by {since}; revert that first",
+            )
+    reversal = Correction(
+        correction=new_name(now_at=now_at, number=0),
+        kind="reversal",
+        account=first.account,
+        reason=reason,
+        by=by,
+        reverts=correction,
+        detail=canonical_json({"steps": len(events)}).decode(),
+        epoch=current_epoch(connection),
+        recorded_at=now_at,
+    )
+    append_correction(connection, correction=reversal)
+    append_steps(
+        connection,
+        steps=[next_step(event, last=last.get(event.seq), correction=reversal) for event in events],
+    )
+    cuts = AccountCuts()
+    restored = [event for event in events if event.seq in taken]
+    added = [event for event in events if event.seq not in taken]
+    keep_corrected(connection, events=restored, sign=1, epoch=reversal.epoch, cuts=cuts)
+    keep_corrected(connection, events=added, sign=-1, epoch=reversal.epoch, cuts=cuts)
+    audit_corrections(connection, command=REVERTED, corrections=[reversal])
+    announce_corrections(connection, corrections=[reversal])
+    return Reverted(reversal=reversal, new=True)
+
+
+def _corrected_since(connection: Connection, *, event: StoredEvent, correction: str) -> str | None:
+    """The last correction that changed what this one made of an event; None where none did.
+
+    One that was reverted itself has left the event as it found it.
+    """
+    for step in reversed(read_event_steps(connection, event=event.seq)):
+        if step.correction == correction:
+            return None
+        found = read_correction(connection, correction=step.correction)
+        reversed_by = read_reversal(connection, correction=step.correction)
+        if found is not None and found.kind != "reversal" and reversed_by is None:
+            return step.correction
+    return None

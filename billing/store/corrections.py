@@ -1,0 +1,210 @@
+"""Corrections: appended with the steps of the events that they touch, and read back.
+
+Invariant: an event counts while the number of its steps is even: its first step voids it, the
+second restores it, the third voids it again. Steps are numbered without a gap, each once, so that
+of two corrections of one event that meet, one comes to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Select, func, select, tuple_
+
+from billing.store.events import StoredEvent, stored_event
+from billing.store.points import reach
+from billing.store.rows import append_record, append_rows, read_records, select_records
+from billing.store.tables import CORRECTIONS, EVENT_CORRECTIONS, EVENT_IDS, EVENTS
+from pricing_rules.period import Period
+
+CorrectionKind = Literal["void", "amend", "backfill", "reversal"]
+
+_AT_ONCE = 10_000
+"""Keys looked up with one statement; SQLite takes 32,766 parameters."""
+
+_STEPS_READ_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """That events of an account were corrected.
+
+    ``epoch``: the one in which it counts. ``reverts``: the correction that a reversal takes back.
+    ``detail``: canonical JSON, by kind.
+    """
+
+    correction: str
+    kind: CorrectionKind
+    account: str
+    reason: str
+    by: str
+    reverts: str | None
+    detail: str
+    epoch: int
+    recorded_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventStep:
+    """One step of an event (``event``: its ``seq``): odd steps void it, even ones restore it."""
+
+    event: int
+    step: int
+    account: str
+    epoch: int
+    correction: str
+
+
+_STEP_NAMES = ("event", "step", "account", "epoch", "correction")
+
+
+def is_void(step: int) -> bool:
+    """Whether an event whose last step this is counts nowhere; 0 where it has none."""
+    return step % 2 == 1
+
+
+def append_correction(connection: Connection, *, correction: Correction) -> None:
+    """Record a correction; its name must be free, and what it reverts not reverted yet."""
+    append_record(connection, table=CORRECTIONS, record=correction)
+    reach("correction.appended")
+
+
+def append_steps(connection: Connection, *, steps: Sequence[EventStep]) -> None:
+    """Record the steps of events, after their correction.
+
+    The step of an event must be the one after its last.
+    """
+    rows = [(one.event, one.step, one.account, one.epoch, one.correction) for one in steps]
+    append_rows(connection, table=EVENT_CORRECTIONS, names=_STEP_NAMES, rows=rows)
+    reach("correction.steps_appended")
+
+
+def read_correction(connection: Connection, *, correction: str) -> Correction | None:
+    """One correction; None where there is none of this name."""
+    query = _corrections().where(CORRECTIONS.c.correction == correction)
+    return next(iter(read_records(connection, query=query, record=Correction)), None)
+
+
+def read_reversal(connection: Connection, *, correction: str) -> Correction | None:
+    """The correction that reverted this one; None where none did."""
+    query = _corrections().where(CORRECTIONS.c.reverts == correction)
+    return next(iter(read_records(connection, query=query, record=Correction)), None)
+
+
+def read_corrections(
+    connection: Connection,
+    *,
+    account: str | None,
+    after: tuple[int, str] | None,
+    limit: int,
+) -> tuple[Correction, ...]:
+    """At most ``limit`` corrections of an account, or of all, by (recorded_at, correction).
+
+    ``after``: only those after this key.
+    """
+    columns = CORRECTIONS.c
+    query = _corrections()
+    if account is not None:
+        query = query.where(columns.account == account)
+    if after is not None:
+        query = query.where(tuple_(columns.recorded_at, columns.correction) > tuple_(*after))
+    query = query.order_by(columns.recorded_at, columns.correction).limit(limit)
+    return read_records(connection, query=query, record=Correction)
+
+
+def find_events(
+    connection: Connection, *, owner: str, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], StoredEvent]:
+    """The events of these (source, id), of those that are stored."""
+    found: dict[tuple[str, str], StoredEvent] = {}
+    ids = EVENT_IDS.c
+    chosen = select(EVENTS).join(EVENT_IDS, ids.event == EVENTS.c.seq).where(ids.owner == owner)
+    for source, group in groupby(sorted(set(keys)), key=lambda key: key[0]):
+        of_source = [event_id for _, event_id in group]
+        for start in range(0, len(of_source), _AT_ONCE):
+            some = of_source[start : start + _AT_ONCE]
+            for row in connection.execute(chosen.where(ids.source == source, ids.id.in_(some))):
+                found[row.source, row.id] = stored_event(row)
+    return found
+
+
+def last_steps(connection: Connection, *, events: Sequence[int]) -> dict[int, EventStep]:
+    """The last step of each of these events, by their ``seq``, of those that were corrected."""
+    found: dict[int, EventStep] = {}
+    chosen = select_records(EventStep, table=EVENT_CORRECTIONS)
+    for start in range(0, len(events), _AT_ONCE):
+        some = events[start : start + _AT_ONCE]
+        query = chosen.where(EVENT_CORRECTIONS.c.event.in_(some)).order_by(EVENT_CORRECTIONS.c.step)
+        for step in read_records(connection, query=query, record=EventStep):
+            found[step.event] = step
+    return found
+
+
+def read_steps(connection: Connection, *, correction: str) -> tuple[EventStep, ...]:
+    """The steps that a correction took, in order of events."""
+    query = select_records(EventStep, table=EVENT_CORRECTIONS)
+    query = query.where(EVENT_CORRECTIONS.c.correction == correction)
+    query = query.order_by(EVENT_CORRECTIONS.c.event)
+    return read_records(connection, query=query, record=EventStep)
+
+
+def read_event_steps(connection: Connection, *, event: int) -> tuple[EventStep, ...]:
+    """The steps of one event, in their order."""
+    query = select_records(EventStep, table=EVENT_CORRECTIONS)
+    query = query.where(EVENT_CORRECTIONS.c.event == event).order_by(EVENT_CORRECTIONS.c.step)
+    return read_records(connection, query=query, record=EventStep)
+
+
+def read_corrected(
+    connection: Connection,
+    *,
+    account: str,
+    period: Period | None = None,
+    through_epoch: int | None = None,
+) -> Iterator[tuple[StoredEvent, EventStep]]:
+    """Each step of the events of an account, by (occurred_at, event, step), a few thousand in
+    memory at a time.
+
+    ``period``: only of events that occurred in it. ``through_epoch``: only steps of this epoch and
+    earlier ones.
+    """
+    steps = EVENT_CORRECTIONS.c
+    query: Select[Any] = (
+        select(
+            *EVENTS.c,
+            *(steps[field.name].label(f"step_{field.name}") for field in fields(EventStep)),
+        )
+        .join(EVENT_CORRECTIONS, steps.event == EVENTS.c.seq)
+        .where(steps.account == account, EVENTS.c.account == account)
+    )
+    if period is not None:
+        moment_at = EVENTS.c.occurred_at
+        query = query.where(moment_at >= period.start_at, moment_at < period.end_at)
+    if through_epoch is not None:
+        query = query.where(steps.epoch <= through_epoch)
+    query = query.order_by(EVENTS.c.occurred_at, steps.event, steps.step)
+    found = connection.execute(query.execution_options(yield_per=_STEPS_READ_AT_ONCE))
+    for part in found.partitions():
+        for row in part:
+            yield (
+                stored_event(row),
+                EventStep(
+                    event=row.step_event,
+                    step=row.step_step,
+                    account=row.step_account,
+                    epoch=row.step_epoch,
+                    correction=row.step_correction,
+                ),
+            )
+
+
+def last_step_seq(connection: Connection) -> int:
+    """The number of the step that was stored last; 0 where there is none."""
+    return connection.scalar(select(func.max(EVENT_CORRECTIONS.c.seq))) or 0
+
+
+def _corrections() -> Select[Any]:
+    return select_records(Correction, table=CORRECTIONS)

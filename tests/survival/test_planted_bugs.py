@@ -1,0 +1,36 @@
+"""The harness of the kills finds bugs that are planted into the service: it can fail.
+
+Invariant: each planted bug is found by what it damages, not by an accident of how it is planted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.survival.killing import Forking, Kill, killed_rounds, made_load
+from tests.survival.planted_bugs import PLANTED
+
+FOUND_BY = {
+    "acknowledge_before_commit": ("write.uncommitted", "event_ids: "),
+    "totals_in_another_transaction": ("write.committed", "totals: "),
+    "duplicates_known_until_restart": ("write.committed", "expected and got [('duplicate', 'acc"),
+    "refusals_not_recorded": ("", "counters are "),
+}
+"""The point of a kill that shows it, and a part of what is found."""
+
+
+def test_every_planted_bug_is_found_by_a_kill_of_its_own() -> None:
+    assert FOUND_BY.keys() == PLANTED.keys()
+
+
+@pytest.mark.parametrize("bug", [*FOUND_BY, ""])
+def test_a_planted_bug_is_found(forks: Forking, store_path: Path, bug: str) -> None:
+    point, said = FOUND_BY.get(bug, ("write.committed", ""))
+    place = str(store_path)
+    load = made_load(place, seed=2)
+    kills = [Kill(point=point, nth=nth, after_answers=300) for nth in (3, 5)]
+    killed_rounds(forks, place=place, load=load, kills=kills, bug=bug)
+    print(load.findings)
+    assert any(said in one for one in load.findings) if bug else load.findings == []
