@@ -38,14 +38,14 @@ _PROBLEMS = {
     "409": "Every event conflicts with one that is stored",
     "413": "The body, or the number of its events, is too large",
     "415": "Another media type or encoding",
-    "422": "The idempotency key was used for another request",
+    "422": "The idempotency key was used for another request, or a total would be beyond 64 bits",
     "429": "Too many requests with this key; see Retry-After",
     "500": "A fault of ours",
     "503": "Nothing was stored and it may succeed later; see Retry-After",
 }
 _OF_ALL = ("405", "500", "503")
 _OF_KEYS = ("401", "403", "429")
-_OF_EVENTS = ("400", "408", "409", "413", "415")
+_OF_EVENTS = ("400", "408", "409", "413", "415", "422")
 _OF_COMMANDS = ("400", "408", "413", "415", "422")
 
 _IDEMPOTENCY_KEY = {

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from billing.intake.event_request import TooManyEventsError
 from billing.operations.idempotency import KeyUsedError
 from billing.operations.not_found import NotFoundError
-from billing.store.store import StoreError
+from billing.store.faults import StoreError, StoreOverflowError
 from pricing_rules.document import DocumentError, JsonValue, json_pointer
 
 MEDIA_TYPE = "application/problem+json"
@@ -64,13 +64,18 @@ class Problem(Exception):
 
 def of_error(error: DocumentError) -> Problem:
     """The problem that an error of an operation is: 503 where the store cannot, 404 where what is
-    named is not there, 422 where an idempotency key was used before, else 400 or 413.
+    named is not there, 422 where an idempotency key was used before or a total cannot hold it, else
+    400 or 413.
     """
     if isinstance(error, NotFoundError):
         return not_found()
     if isinstance(error, KeyUsedError):
         return Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, kind="idempotency-key-used", detail=str(error)
+        )
+    if isinstance(error, StoreOverflowError):
+        return Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, kind="total-too-large", detail=error.sentence
         )
     if isinstance(error, StoreError):
         # Where the store lies is not the caller's business.

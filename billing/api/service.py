@@ -33,7 +33,7 @@ READERS = 4
 COMMANDERS = 4
 """Threads that do what commands ask for."""
 
-_AT_ONCE = 64
+AT_ONCE = 64
 
 _log = logger("service")
 
@@ -49,7 +49,7 @@ class Threads:
 
     async def run(self, work: Callable[[], T]) -> T:
         """What the work gives. Problem 503 where too much waits."""
-        if self._begun >= _AT_ONCE:
+        if self._begun >= AT_ONCE:
             raise unavailable("too many requests wait for an answer; try again")
         self._begun += 1
         future = asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -55,7 +55,7 @@ def usage_totals(source: EventTable | EventFile, *, grid: Grid, period: Period |
     is 0.
 
     Identity is (source, id). The same content again is a duplicate and counts once; of several
-    contents the first by (time, content text) counts, and the rows of the others are conflicts.
+    contents the first by (time, digest of its content) counts, and the rows of the others are conflicts.
     DocumentError where a file as a whole cannot be read; ValueError where a table is not in
     canonical columns.
     """

@@ -1,8 +1,8 @@
 """The canonical totals query: usage totals in plain SQL over a relation ``events``.
 
 ``events`` has the canonical columns of ``pricing_rules.usage.event_columns`` under their own names,
-and ``faulty``, true where a row is no event. Everything here is CASE, SUM, COUNT, GROUP BY, joins
-and two window functions, so that another engine runs the same text in its own dialect.
+and ``faulty``, true where a row is no event. Everything here is CASE, SUM, COUNT, GROUP BY, joins,
+two window functions and SHA256, so that another engine runs the same text in its own dialect.
 
 Where the grid has recurring windows, a relation ``window_spans`` says when they are in force:
 ``start_at`` and ``end_at`` (half-open, in microseconds UTC), ``windows`` (their keys as a JSON
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pricing_rules.period import Period
 from pricing_rules.usage.event_columns import (
     DIMENSION_PREFIX,
+    MOMENT_PART,
     content_columns,
     dimensions_among,
     units_among,
@@ -77,8 +78,9 @@ class TotalsQuery:
     def repeats_sql(self) -> str:
         """``row, standing, kept_row`` of every row of ``repeated`` that is not the one kept.
 
-        Of the contents that one identity came with, the first by (moment, content text) is kept:
-        its other rows are ``duplicate``, and the rows of other contents are ``conflict``.
+        Of the contents that one identity came with, the first by (moment, digest of the content) is
+        kept, as a store keeps it: its other rows are ``duplicate``, and the rows of other contents
+        are ``conflict``.
         """
         return f"""
 WITH {self._leaves_ctes()},
@@ -205,14 +207,16 @@ placed AS (
         return " OR ".join(["faulty", *negative])
 
     def _content(self) -> str:
-        """``pricing_rules.usage.event_columns.content_text`` in SQL."""
+        """The ``content_digest`` of ``pricing_rules.usage.event_columns`` in SQL."""
         names = sql_names(self.columns)
-        parts = [
-            f"CASE WHEN leaves.{names[name]} IS NULL THEN '' "
-            f"ELSE {_text(name + '=')} || CAST(leaves.{names[name]} AS VARCHAR) || CHR(31) END"
-            for name in content_columns(self.columns)
-        ]
-        return "\n    || ".join(parts)
+        parts = []
+        for name in content_columns(self.columns):
+            leaf = name in self.units
+            column = f"leaves.{_quoted(f'{name} leaf') if leaf else names[name]}"
+            absent = f"{column} = 0" if leaf else f"{column} IS NULL"
+            parts.append(f"CASE WHEN {absent} THEN '' ELSE {_part(name, column=column)} END")
+        parts.append(_part(MOMENT_PART, column="leaves.occurred_at"))
+        return "SHA256(\n      " + "\n      || ".join(parts) + ")"
 
 
 _CELL = (
@@ -247,6 +251,10 @@ def _lines(parts: Iterable[str]) -> str:
 
 def _quoted(name: str) -> str:
     return f'"{name}"'
+
+
+def _part(name: str, *, column: str) -> str:
+    return f"{_text(name + '=')} || CAST({column} AS VARCHAR) || CHR(31)"
 
 
 def _text(text: str) -> str:

@@ -1,14 +1,12 @@
 """Events of a table in canonical columns, as the store takes them.
 
-Invariant: the digest of an event is that of its content text and the moment that it states, so that
-the same event has the same digest in whichever file format it comes.
+Invariant: the digest of an event is that of its content text, which is of what is stored of it: the
+same event has the same digest in whichever way it comes, and ``verify`` computes it again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
@@ -19,16 +17,16 @@ from billing.store.events import NewEvent
 from pricing_rules.usage.event_columns import (
     CONTENT_END,
     DIMENSION_PREFIX,
+    MOMENT_PART,
     content_columns,
+    content_digest,
+    content_text,
     dimensions_among,
     units_among,
 )
 from pricing_rules.usage.leaves import leaf_plan, split_leaves
-from pricing_rules.usage.units import REPORTED_UNITS
 
 _NO_DIMENSIONS: Mapping[str, str] = {}
-
-_PLACES = {unit: place for place, unit in enumerate(REPORTED_UNITS)}
 
 _FIELDS = (
     "source",
@@ -46,16 +44,15 @@ _FIELDS = (
 def new_events(table: pa.Table) -> list[NewEvent]:
     """The rows of a table of checked events, with their leaves.
 
-    ``payload_digest`` is the SHA-256, in hex digits, of the content text with
-    ``time=<microseconds>`` after it. ValueError where a unit is less than its parts: intake
-    refuses such a row.
+    ValueError where a unit is less than its parts: intake refuses such a row.
     """
-    units, leaves = leaf_columns(table)
+    units, arrays = leaf_columns(table)
+    leaves = [one.tolist() for one in arrays]
     dimensions = dimensions_among(table.column_names)
     labels = [table[DIMENSION_PREFIX + name].to_pylist() for name in dimensions]
     rows = zip(
         *(table[name].to_pylist() for name in _FIELDS),
-        [sha256(text.encode()).hexdigest() for text in payload_texts(table)],
+        map(content_digest, _texts(table, leaves=dict(zip(units, arrays, strict=True)))),
         zip(*leaves, strict=True) if leaves else [()] * table.num_rows,
         zip(*labels, strict=True) if labels else [()] * table.num_rows,
         strict=True,
@@ -113,25 +110,23 @@ def sent_event(sent: SentEvent, *, received_at: int) -> NewEvent:
     The digest of such an event is of its content alone, so that it is the same whenever it is sent
     again, and never that of an event that states its moment.
     """
-    fixed, units, dimensions, leaves = sent
+    fixed, _, dimensions, leaves = sent
     event_id, source, account, occurred_at, model, service_tier, region, size, outcome = fixed
-    # Written out: it is done for each event that comes in over HTTP.
-    end = CONTENT_END
-    text = (
-        f"account={account}{end}model={model}{end}service_tier={service_tier}{end}"
-        f"region={region}{end}request_tokens={size}{end}outcome={outcome}{end}"
+    text = content_text(
+        account=account,
+        model=model,
+        service_tier=service_tier,
+        region=region,
+        request_tokens=size,
+        outcome=outcome,
+        leaves=leaves,
+        dimensions=dimensions,
+        stated_at=occurred_at,
     )
-    for unit in _in_order(tuple(units)):
-        text += f"{unit}={units[unit]}{end}"
-    if dimensions:
-        for name in sorted(dimensions):
-            text += f"{DIMENSION_PREFIX}{name}={dimensions[name]}{end}"
-    if occurred_at is not None:
-        text += f"time={occurred_at}{end}"
     return NewEvent(
         source=source,
         id=event_id,
-        payload_digest=sha256(text.encode()).hexdigest(),
+        payload_digest=content_digest(text),
         account=account,
         occurred_at=received_at if occurred_at is None else occurred_at,
         timed_by="receipt" if occurred_at is None else "event",
@@ -145,17 +140,11 @@ def sent_event(sent: SentEvent, *, received_at: int) -> NewEvent:
     )
 
 
-@lru_cache(maxsize=4_096)
-def _in_order(units: tuple[str, ...]) -> tuple[str, ...]:
-    """Units in the order of the registry."""
-    return tuple(sorted(units, key=_PLACES.__getitem__))
-
-
 def _present(names: Sequence[str], *, labels: Sequence[str | None]) -> dict[str, str]:
     return {name: label for name, label in zip(names, labels, strict=True) if label is not None}
 
 
-def leaf_columns(table: pa.Table) -> tuple[tuple[str, ...], list[list[int]]]:
+def leaf_columns(table: pa.Table) -> tuple[tuple[str, ...], list[np.ndarray]]:
     """The units that have a column, and the leaves of each: ``split_leaves``, column by column.
 
     A unit that a row does not report has no leaf there, which is 0 here.
@@ -170,18 +159,19 @@ def leaf_columns(table: pa.Table) -> tuple[tuple[str, ...], list[list[int]]]:
         leaves[unit] = np.where(counts.is_null().to_numpy(), 0, left)
         if leaves[unit].min(initial=0) < 0:
             raise ValueError(f"a row in which {unit} is less than what it contains was let in")
-    return units, [leaves[unit].tolist() for unit in units]
+    return units, [leaves[unit] for unit in units]
 
 
-def payload_texts(table: pa.Table) -> list[str]:
-    """What the digest of each event is of: ``content_text`` and the moment, column by column."""
+def _texts(table: pa.Table, *, leaves: Mapping[str, np.ndarray]) -> list[str]:
+    """``content_text`` of each event, column by column."""
     end = pa.scalar(CONTENT_END)
+    columns = {
+        name: pa.array(leaves[name], mask=leaves[name] == 0) if name in leaves else table[name]
+        for name in content_columns(table.column_names)
+    }
     parts = [
         pc.binary_join_element_wise(pa.scalar(f"{name}="), values.cast(pa.string()), end, "")
-        for name, values in [
-            *((name, table[name]) for name in content_columns(table.column_names)),
-            ("time", table["occurred_at"]),
-        ]
+        for name, values in (*columns.items(), (MOMENT_PART, table["occurred_at"]))
     ]
     texts = pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="")
     found: list[str] = texts.to_pylist()

@@ -40,6 +40,10 @@ class StoreStoppedError(StoreError):
     """The disk or the file failed: nothing more is written until the store was opened anew."""
 
 
+class StoreOverflowError(StoreError):
+    """A sum would be beyond 64 bits: the same call fails again, until the next epoch is begun."""
+
+
 _BUSY = "is in use by another process that is writing; try again"
 _FULL = "the disk is full; make room and run it again"
 _IO_FAILED = "the disk failed while it was read or written; check the disk, then run it again"
@@ -59,9 +63,12 @@ _SENTENCES: dict[int, tuple[type[StoreError], str]] = {
 }
 """By primary result code of SQLite."""
 
+_TOO_LARGE = (
+    "a total would be beyond 64 bits; nothing was stored: seal the epoch, then send it again"
+)
 _CONFLICT = (StoreConflictError, "others write the same at the same time; try again")
 _STATES: dict[str, tuple[type[StoreError], str]] = {
-    "22003": (StoreError, "a sum or a number is beyond 64 bits; nothing was stored"),
+    "22003": (StoreOverflowError, _TOO_LARGE),
     "25006": (StoreError, "is read-only; name a database and a role that may write"),
     "40001": _CONFLICT,
     "40P01": _CONFLICT,
@@ -81,7 +88,6 @@ _STATES: dict[str, tuple[type[StoreError], str]] = {
 """By SQLSTATE of PostgreSQL."""
 
 _CONSTRAINT_DATATYPE = sqlite3.SQLITE_CONSTRAINT | 12 << 8  # sqlite3 of Python has no name for it
-_TOO_LARGE = "a sum or a number is beyond 64 bits; nothing was stored"
 
 
 @contextmanager
@@ -100,7 +106,7 @@ def store_faults(where: str) -> Iterator[None]:
         # As sqlite3 and psycopg say it.
         if "SQLite INTEGER" not in str(error) and "int too big to convert" not in str(error):
             raise
-        raise StoreError(where, _TOO_LARGE) from error
+        raise StoreOverflowError(where, _TOO_LARGE) from error
 
 
 def _fault(original: object, *, where: str) -> StoreError | None:
@@ -119,7 +125,7 @@ def _fault(original: object, *, where: str) -> StoreError | None:
         # SQLite adds integers beyond 64 bits as floats, and a STRICT table refuses the float. Only
         # totals are added by the database.
         too_large = "REAL value in INTEGER column usage_totals.count" in str(original)
-        return StoreError(where, _TOO_LARGE) if too_large else None
+        return StoreOverflowError(where, _TOO_LARGE) if too_large else None
     found = _SENTENCES.get(code & 0xFF)
     return found[0](where, found[1]) if found else None
 

@@ -1,13 +1,16 @@
 """The canonical columns of usage events: how intake hands events to an engine.
 
 Invariant: names, order and content are decided here alone. Two events have the same content
-exactly when their ``content_text`` is equal, whichever file format they came in.
+exactly when their ``content_text`` is equal, whichever way they came in; it is of what is kept of
+an event, so that it can be computed again from what is stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
 from typing import Literal
 
 from pricing_rules.usage.units import REPORTED_UNITS
@@ -39,9 +42,12 @@ none.
 """
 
 NOT_CONTENT = ("row", "id", "source", "occurred_at")
-"""Columns that are not part of the content: where an event stands, which one it is, and when it
-was.
+"""Columns that are not among the first parts of the content: where an event stands, which one it
+is, and when it was, which comes last.
 """
+
+MOMENT_PART = "time"
+"""What the moment is called in a content text, in which it is the last part."""
 
 CONTENT_END = "\x1f"
 """What ends each part of a content text; no name may hold it, so that no two contents read alike.
@@ -87,18 +93,57 @@ def dimensions_among(columns: Iterable[str]) -> tuple[str, ...]:
 
 
 def content_columns(columns: Iterable[str]) -> tuple[str, ...]:
-    """The columns that make up the content of an event, in canonical order."""
+    """The columns that make up the content of an event, in canonical order, before its moment.
+
+    The column of a unit stands for its leaf.
+    """
     present = list(columns)
     ordered = event_columns(units_among(present), dimensions=dimensions_among(present))
     return tuple(name for name in ordered if name not in NOT_CONTENT)
 
 
-def content_text(event: Mapping[str, str | int | None]) -> str:
-    """The content of one event as ``name=value`` parts in canonical order; what is NULL is left
-    out.
+def content_text(
+    *,
+    account: str,
+    model: str,
+    service_tier: str,
+    region: str,
+    request_tokens: int,
+    outcome: str,
+    leaves: Mapping[str, int],
+    dimensions: Mapping[str, str],
+    stated_at: int | None,
+) -> str:
+    """What is billed of one event, as ``name=value`` parts in canonical order.
+
+    ``leaves``: its disjoint counts; those of zero are left out, so that a count of zero and one
+    that is absent are the same content, as they are the same bill. ``stated_at``: the moment that
+    it states, None where it states none; an event that does is never one that does not.
     """
-    return "".join(
-        f"{name}={event[name]}{CONTENT_END}"
-        for name in content_columns(event)
-        if event[name] is not None
+    end = CONTENT_END
+    text = (
+        f"account={account}{end}model={model}{end}service_tier={service_tier}{end}"
+        f"region={region}{end}request_tokens={request_tokens}{end}outcome={outcome}{end}"
     )
+    for unit in _in_order(tuple(leaves)):
+        if count := leaves[unit]:
+            text += f"{unit}={count}{end}"
+    if dimensions:
+        for name in sorted(dimensions):
+            text += f"{DIMENSION_PREFIX}{name}={dimensions[name]}{end}"
+    return text if stated_at is None else f"{text}{MOMENT_PART}={stated_at}{end}"
+
+
+def content_digest(text: str) -> str:
+    """The SHA-256 of a content text, in hex digits."""
+    return sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=4_096)
+def _in_order(units: tuple[str, ...]) -> tuple[str, ...]:
+    """Units in the order of the registry; those that it does not know come last, by name."""
+    last = len(REPORTED_UNITS)
+    return tuple(sorted(units, key=lambda unit: (_PLACES.get(unit, last), unit)))
+
+
+_PLACES = {unit: place for place, unit in enumerate(REPORTED_UNITS)}

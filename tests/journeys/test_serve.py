@@ -27,7 +27,6 @@ import pytest
 from billing.operations.verify import verify
 from billing.store.events import read_events
 from billing.store.store import open_store
-from pricing_rules.period import moment_text
 from tests.billing.api.made_service import lines, sent
 from tests.billing.operations.made_ingest import made_store
 from tests.house.tree import REPOSITORY
@@ -385,15 +384,3 @@ def test_a_store_that_cannot_be_written_or_a_wrong_setting_is_not_served(
     monkeypatch.setenv("TOKENWORKS_LOG_LEVL", "info")
     said = tokenworks("serve", "--store", store, "--port", "0").sentence
     assert said == "TOKENWORKS_LOG_LEVL: is not a setting; did you mean TOKENWORKS_LOG_LEVEL?"
-
-
-def test_keys_are_listed_without_their_secrets(store: Path) -> None:
-    key = made_key(store, "account", "--account", "acme")
-    listed = tokenworks("key", "list", "--store", store, "--format", "json")
-    (one,) = listed.json
-    assert (one["prefix"], one["scope"], one["account"]) == (key[:13], "account", "acme")
-    assert key[14:] not in listed.text
-    assert moment_text(0) < one["made_at"]
-    flags = ("--by", "me", "--store", store)
-    wrong = tokenworks("key", "make", "--scope", "account", "--name", "x", *flags)
-    assert wrong.sentence == "--account: a key of scope account belongs to one; name it"

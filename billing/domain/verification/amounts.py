@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 from billing.domain.agreement.agreement import TaxStatus
@@ -23,8 +24,8 @@ from pricing_rules.period import moment_text
 AccountPeriod = tuple[str, int]
 """An account and the start of one of its billing periods."""
 
-TaxKey = tuple[str, str]
-"""A tax category and its percentage, as text."""
+TaxKey = tuple[str, Decimal]
+"""A tax category and its percentage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,16 +155,16 @@ def _tax_damage(invoice: Invoice, *, sums: Mapping[TaxKey, int], where: str) -> 
 def _tax_of(line: InvoiceLine, *, invoice: Invoice) -> TaxKey:
     """How a line is taxed; the first category of an invoice is that of its own period."""
     if isinstance(line, CorrectionLine):
-        return line.tax_category, decimal_text(line.tax_rate_percent)
-    return _tax_key(invoice.taxes[0]) if invoice.taxes else ("", "0")
+        return line.tax_category, line.tax_rate_percent
+    return _tax_key(invoice.taxes[0]) if invoice.taxes else ("", Decimal(0))
 
 
 def _tax_key(tax: TaxStatus | TaxLine) -> TaxKey:
-    return tax.category, decimal_text(tax.rate_percent)
+    return tax.category, tax.rate_percent
 
 
 def _tax_text(key: TaxKey) -> str:
-    return f"{key[0]} {key[1]} %"
+    return f"{key[0]} {decimal_text(key[1])} %"
 
 
 def _period_text(period: AccountPeriod) -> str:

@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote
 
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -231,12 +232,13 @@ def test_an_answer_that_takes_too_long_is_given_up_and_the_retry_is_a_duplicate(
 
 
 def test_an_event_that_the_store_cannot_take_takes_no_other_down(made: Made) -> None:
-    # Sums beyond 64 bits are refused by the store (fault 95); the neighbour is stored all the same.
+    # Sums beyond 64 bits are refused by the store (fault 95), and to try again is in vain; the
+    # neighbour is stored all the same.
     assert made.post(sent(1)).status_code == 200
     with closing(sqlite3.connect(made.file)) as raw:
         raw.execute("UPDATE usage_totals SET count = 9223372036854775807 WHERE unit != 'requests'")
         raw.commit()
-    found: dict[str, int] = {}
+    found: dict[str, httpx2.Response] = {}
     held, release = threading.Event(), threading.Event()
 
     def hold(name: str) -> None:
@@ -245,7 +247,7 @@ def test_an_event_that_the_store_cannot_take_takes_no_other_down(made: Made) -> 
             assert release.wait(30)
 
     def post(account: str) -> None:
-        found[account] = made.post(sent(5, account=account, source=account)).status_code
+        found[account] = made.post(sent(5, account=account, source=account))
 
     with hooked(hold):
         threads = [threading.Thread(target=post, args=[name]) for name in ("z", "a", "b")]
@@ -258,7 +260,10 @@ def test_an_event_that_the_store_cannot_take_takes_no_other_down(made: Made) -> 
         release.set()
         for one in threads:
             one.join()
-    assert found == {"z": 200, "a": 503, "b": 200}
+    assert {name: one.status_code for name, one in found.items()} == {"z": 200, "a": 422, "b": 200}
+    refused = found["a"]
+    assert refused.json()["type"] == "urn:tokenworks:problem:total-too-large"
+    assert "retry-after" not in refused.headers
 
 
 def test_the_port_that_is_taken_is_named() -> None:

@@ -163,7 +163,7 @@ def test_no_key_and_no_idempotency_key_is_in_the_log(
     wrong = "tw_0000000000_" + "s" * 43
     secret = made.command("/v1/keys", {"scope": "ingest", "name": "x"}, once="idem-secret").json()
     made.get("/metrics", key=wrong)
-    made.get(f"/v1/keys?key={wrong}")
+    made.client.get("/v1/keys", params={"key": wrong})
     made.post(sent(1), key=secret["key"])
     made.post(b"{", key=secret["key"])
     noted = str(log)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pricing_rules.document import DocumentError, canonical_json, load_json
 from pricing_rules.period import Period
 from pricing_rules.usage.event import UsageEvent
-from pricing_rules.usage.event_columns import content_text
+from pricing_rules.usage.event_columns import content_digest, content_text
 from pricing_rules.usage.leaves import split_leaves
 from pricing_rules.usage.totals import Cell, Grid, UsageTotal, add_totals
 
@@ -109,17 +109,18 @@ def _time_at(event: UsageEvent) -> int:
 
 def _content(event: UsageEvent) -> str:
     data = event.data
-    cells: dict[str, str | int | None] = {
-        "account": event.subject,
-        "model": data.model,
-        "service_tier": data.service_tier,
-        "region": data.region,
-        "request_tokens": data.size_tokens,
-        "outcome": data.outcome,
-        **data.units,
-        **{f"dimensions.{name}": value for name, value in data.dimensions.items()},
-    }
-    return content_text(cells)
+    text = content_text(
+        account=event.subject,
+        model=data.model,
+        service_tier=data.service_tier,
+        region=data.region,
+        request_tokens=data.size_tokens,
+        outcome=data.outcome,
+        leaves=split_leaves(data.units),
+        dimensions=data.dimensions,
+        stated_at=event.time,
+    )
+    return content_digest(text)
 
 
 def _total(event: UsageEvent, *, grid: Grid) -> UsageTotal:

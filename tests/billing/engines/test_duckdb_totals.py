@@ -10,7 +10,12 @@ import pytest
 from billing.engines.duckdb_totals import Totals, usage_totals
 from billing.engines.event_source import EventFile, EventTable
 from pricing_rules.period import Period, parse_moment
-from pricing_rules.usage.event_columns import Verdict, event_columns
+from pricing_rules.usage.event_columns import (
+    Verdict,
+    content_digest,
+    content_text,
+    event_columns,
+)
 from pricing_rules.usage.totals import Cell, Grid
 
 HEADER = "id,source,account,time,model,service_tier,input_tokens,cache_read_tokens,output_tokens"
@@ -138,11 +143,37 @@ def test_other_content_is_a_conflict_and_the_earliest_event_counts(tmp_path: Pat
     )
 
 
-def test_of_two_contents_at_one_moment_the_first_by_text_counts(tmp_path: Path) -> None:
-    lines = [HEADER, row(1, account="b"), row(1, account="a"), row(1, account="b")]
+def _digest(account: str) -> str:
+    """That of the content of ``row`` for an account: 60 fresh, 40 from the cache, 7 out."""
+    text = content_text(
+        account=account,
+        model="m",
+        service_tier="standard",
+        region="",
+        request_tokens=100,
+        outcome="completed",
+        leaves={"input_tokens": 60, "cache_read_tokens": 40, "output_tokens": 7},
+        dimensions={},
+        stated_at=parse_moment(AT),
+    )
+    return content_digest(text)
+
+
+def test_of_two_contents_at_one_moment_the_first_by_digest_counts(tmp_path: Path) -> None:
+    first, second = sorted(["a", "b"], key=_digest)
+    lines = [HEADER, row(1, account=second), row(1, account=first), row(1, account=second)]
     found = csv_totals(tmp_path, lines=lines)
-    assert [t.cell.account for t in found.totals] == ["a"]
+    assert [t.cell.account for t in found.totals] == [first]
     assert (found.duplicate, [v.row for v in found.verdicts]) == (0, [2, 4])
+
+
+def test_a_count_of_zero_and_one_that_is_absent_are_duplicates(tmp_path: Path) -> None:
+    # They bill the same: 100 in, of which none came from the cache, and none out.
+    lines = [HEADER, row(1, counts="100,0,"), row(1, counts="100,,0"), row(1, counts="100,0,1")]
+    found = csv_totals(tmp_path, lines=lines)
+    assert (found.accepted, found.duplicate + found.conflict) == (1, 2)
+    two = csv_totals(tmp_path, lines=lines[:3])
+    assert (two.accepted, two.duplicate, two.conflict) == (1, 1, 0)
 
 
 def test_a_rejected_row_takes_no_part_in_identity(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pricing_rules.period import Period, parse_moment
 from pricing_rules.usage.totals import Grid
 from tests.billing.engines.naive_totals import Raw, event_json, write_csv, write_parquet
 
+LATER = "2026-10-02T12:00:01Z"
 GRID = Grid(dimensions=("Team", "a", "team"))
 
 
@@ -85,14 +86,14 @@ def test_an_event_in_two_files_counts_once(tmp_path: Path) -> None:
 def test_rows_of_each_source_have_numbers_and_verdicts_of_their_own(tmp_path: Path) -> None:
     found = totals(
         csv_file(tmp_path, [raw(1, input_tokens=5), raw(2, account="")]),
-        parquet_file(tmp_path, [raw(1, input_tokens=6), raw(4, input_tokens=-1)]),
+        parquet_file(tmp_path, [raw(1, input_tokens=6, time=LATER), raw(4, input_tokens=-1)]),
         table([raw(5, output_tokens="x"), raw(6, input_tokens=1, cache_read_tokens=2)]),
     )
     assert (found.accepted, found.conflict, found.rejected) == (1, 1, 4)
     said = {(one.row // ROW_STRIDE, one.row % ROW_STRIDE): one.reason for one in found.verdicts}
     assert list(said) == [(0, 3), (1, 1), (1, 2), (2, 1), (2, 2)]
     assert said[0, 3] == "row 3 account: is empty; fill it in"
-    # Both came at one moment; the first by content text is kept: the 5 of a.csv.
+    # The first by its moment is kept: the 5 of a.csv.
     assert said[1, 1] == (
         'row 1 the event "e1" of "gw" has other content here than in row 2 of a.csv, which is kept'
     )
@@ -101,7 +102,8 @@ def test_rows_of_each_source_have_numbers_and_verdicts_of_their_own(tmp_path: Pa
 
 
 def test_one_source_alone_is_not_named(tmp_path: Path) -> None:
-    found = totals(csv_file(tmp_path, [raw(1, input_tokens=5), raw(1, input_tokens=6)]))
+    later = raw(1, input_tokens=6, time=LATER)
+    found = totals(csv_file(tmp_path, [raw(1, input_tokens=5), later]))
     assert [one.reason for one in found.verdicts] == [
         'row 3 the event "e1" of "gw" has other content here than in row 2, which is kept'
     ]

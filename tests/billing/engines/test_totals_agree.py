@@ -175,12 +175,14 @@ def test_leaves_of_all_totals_do_not_depend_on_the_cuts(events: list[Raw]) -> No
 def test_threads_and_blocks_change_neither_totals_nor_row_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
-    # Every 7th row lacks its account, every 11th is a copy of the one before with another count.
+    # Every 7th row lacks its account, every 11th is a copy of the one before with another count, of
+    # a second later.
     rows = ["id,source,account,time,model,service_tier,input_tokens"]
     for n in range(2, 3_002):
         account = "" if n % 7 == 0 else "acme"
         number, tokens = (n - 1, n) if n % 11 == 0 else (n, 1)
-        rows.append(f"{number},s,{account},2026-10-01T00:00:00Z,m,standard,{tokens}")
+        time = f"2026-10-01T00:00:0{int(n % 11 == 0)}Z"
+        rows.append(f"{number},s,{account},{time},m,standard,{tokens}")
     path = tmp_path / "events.csv"
     path.write_text("\n".join(rows))
     monkeypatch.setitem(event_runs.OFFLINE, "threads", threads)

@@ -11,6 +11,7 @@ from itertools import count
 from billing.operations.correction import Corrected, WantedCorrection, correct_events
 from billing.operations.epoch import seal_epoch
 from billing.operations.grid import AccountCuts
+from billing.operations.new_events import new_event
 from billing.operations.reversal import Reverted, revert
 from billing.operations.taken_in import OWNER, keep_totals
 from billing.store.deliveries import append_delivery
@@ -38,19 +39,13 @@ def usage(
     source: str = "gw",
 ) -> NewEvent:
     """An event with input tokens."""
-    return NewEvent(
-        source=source,
-        id=event_id,
-        payload_digest=f"{event_id}:{tokens}:{model}:{occurred_at}",
-        account=account,
-        occurred_at=occurred_at,
-        model=model,
-        service_tier="standard",
-        region="",
-        request_tokens=tokens,
-        outcome="completed",
-        dimensions={},
+    return new_event(
+        (
+            *(0, event_id, source, account, occurred_at),
+            *(model, "standard", "", tokens, "completed"),
+        ),
         units={"input_tokens": tokens},
+        dimensions={},
     )
 
 

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from billing.operations.api_key import (
+    MadeKey,
     check_api_key,
     list_api_keys,
     make_api_key,
@@ -106,3 +107,29 @@ def test_what_is_not_said_is_asked_for(store: Store) -> None:
         make_api_key(
             store, scope="ingest", account="", name="", expires_at=None, by="me", now_at=NOW_AT
         )
+
+
+@pytest.mark.parametrize(
+    "requests_per_s, taken", [(0, False), (1, True), (10_000_000, True), (10_000_001, False)]
+)
+def test_a_key_may_have_a_limit_of_its_own(store: Store, requests_per_s: int, taken: bool) -> None:
+    def make() -> MadeKey:
+        return make_api_key(
+            store,
+            scope="operator",
+            account="",
+            name="few",
+            expires_at=None,
+            requests_per_s=requests_per_s,
+            by="dana",
+            now_at=NOW_AT,
+        )
+
+    if not taken:
+        with pytest.raises(DocumentError, match="--requests-per-s: must be from 1 to 10,000,000"):
+            make()
+        return
+    checked = check_api_key(store, text=make().text, now_at=NOW_AT)
+    assert checked is not None
+    assert checked.requests_per_s == requests_per_s
+    assert list_api_keys(store)[0].key.requests_per_s == requests_per_s

@@ -49,6 +49,7 @@ def damage(store: Store, *statements: str) -> None:
         cursor.execute("SET LOCAL session_replication_role = replica")
     else:
         cursor.execute("PRAGMA foreign_keys=OFF")
+        cursor.execute("PRAGMA query_only=OFF")  # as the last reader left it
         triggers = cursor.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
         for (name,) in triggers.fetchall():
             cursor.execute(f"DROP TRIGGER {name}")

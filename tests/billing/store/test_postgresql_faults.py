@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
-from billing.store.faults import store_faults
+from billing.store.faults import StoreOverflowError, store_faults
 from billing.store.invoices import append_invoice
 from billing.store.place import find_place
 from billing.store.points import hooked
@@ -183,7 +183,7 @@ def test_without_the_driver_its_name_is_told(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     "state, kind, sentence",
     [
-        ("22003", StoreError, "beyond 64 bits"),
+        ("22003", StoreOverflowError, "beyond 64 bits"),
         ("25006", StoreError, "read-only"),
         ("40001", StoreConflictError, "at the same time"),
         ("40P01", StoreConflictError, "at the same time"),

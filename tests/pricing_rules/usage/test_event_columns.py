@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from pricing_rules.usage.event_columns import (
     FIXED_COLUMNS,
     content_columns,
+    content_digest,
     content_text,
     dimensions_among,
     event_columns,
@@ -51,24 +54,59 @@ def test_content_leaves_out_identity_and_moment() -> None:
     )
 
 
-def test_a_content_text_does_not_depend_on_the_order_of_fields_or_on_nulls() -> None:
-    event: dict[str, str | int | None] = {
-        "row": 1,
-        "id": "1",
-        "source": "s",
-        "account": "acme",
-        "occurred_at": 0,
-        "model": "m",
-        "service_tier": "standard",
-        "region": "",
-        "request_tokens": 5,
-        "outcome": "completed",
-        "input_tokens": 5,
-    }
-    text = (
-        "account=acme\x1fmodel=m\x1fservice_tier=standard\x1fregion=\x1f"
-        "request_tokens=5\x1foutcome=completed\x1finput_tokens=5\x1f"
+def content(
+    leaves: Mapping[str, int],
+    *,
+    dimensions: Mapping[str, str] | None = None,
+    stated_at: int | None = 7,
+) -> str:
+    return content_text(
+        account="acme",
+        model="m",
+        service_tier="standard",
+        region="",
+        request_tokens=5,
+        outcome="completed",
+        leaves=leaves,
+        dimensions=dimensions or {},
+        stated_at=stated_at,
     )
-    assert content_text(event) == text
-    assert content_text(dict(reversed(event.items())) | {"output_tokens": None, "row": 2}) == text
-    assert content_text(event | {"output_tokens": 0}) == text + "output_tokens=0\x1f"
+
+
+FIXED = (
+    "account=acme\x1fmodel=m\x1fservice_tier=standard\x1fregion=\x1f"
+    "request_tokens=5\x1foutcome=completed\x1f"
+)
+
+
+def test_a_content_text_has_its_parts_in_canonical_order() -> None:
+    leaves = {"output_tokens": 2, "input_tokens": 5}
+    assert content(leaves, dimensions={"team": "b", "Team": "a"}) == (
+        f"{FIXED}input_tokens=5\x1foutput_tokens=2\x1f"
+        "dimensions.Team=a\x1fdimensions.team=b\x1ftime=7\x1f"
+    )
+    assert content(dict(reversed(leaves.items()))) == content(leaves)
+
+
+def test_a_count_of_zero_and_one_that_is_absent_are_the_same_content() -> None:
+    assert content({"input_tokens": 5, "output_tokens": 0}) == content({"input_tokens": 5})
+    assert content({"input_tokens": 5, "output_tokens": 1}) != content({"input_tokens": 5})
+
+
+def test_an_event_that_states_no_moment_is_none_that_does() -> None:
+    assert content({}, stated_at=None) == FIXED
+    assert content({}, stated_at=0) == f"{FIXED}time=0\x1f"
+
+
+def test_a_unit_that_the_registry_does_not_know_comes_last() -> None:
+    # Only a stored event that was edited has one: its text can be computed all the same.
+    assert content({"zz": 1, "aa": 2, "output_tokens": 3}, stated_at=None) == (
+        f"{FIXED}output_tokens=3\x1faa=2\x1fzz=1\x1f"
+    )
+
+
+def test_the_digest_of_a_content_is_its_sha_256_in_hex_digits() -> None:
+    # printf 'abc' | sha256sum
+    assert content_digest("abc") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )

@@ -349,7 +349,7 @@ def test_a_transaction_says_when_its_invoice_was_issued_and_which_one_it_is() ->
     later = ledger_equals_invoices([replace(first, posted_at=1)], invoices=[FIRST])
     assert named(later) == [("transaction_changed", f"transaction {ID}")]
     assert later.damage[0].sentence == (
-        "was posted at 1970-01-01T00:00:00.000001Z, and its invoice issued at 2026-12-01T00:00:00Z"
+        "was posted at 1970-01-01T00:00:00.000001Z, and its invoice issued at 2026-11-02T09:30:00Z"
     )
     for invoice, words in ((f"{ID}7", f"{ID}7"), (None, "none")):
         astray = ledger_equals_invoices([replace(first, invoice=invoice)], invoices=[FIRST])
