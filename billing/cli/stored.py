@@ -25,7 +25,16 @@ STORE_HELP = "A SQLite file, or postgresql://USER@HOST/DATABASE"
 
 store_option = click.option("--store", required=True, metavar="PATH", help=f"{STORE_HELP}.")
 
-by_option = click.option("--by", required=True, help="Who does it, for the audit.")
+
+def _somebody(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("is empty; name who does it", ctx=ctx, param=param)
+    return value
+
+
+by_option = click.option(
+    "--by", required=True, callback=_somebody, help="Who does it, for the audit."
+)
 
 
 def moment_option(flag: str, *, about: str) -> Callable[[F], F]:

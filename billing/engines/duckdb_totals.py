@@ -55,9 +55,9 @@ def usage_totals(source: EventTable | EventFile, *, grid: Grid, period: Period |
     is 0.
 
     Identity is (source, id). The same content again is a duplicate and counts once; of several
-    contents the first by (time, digest of its content) counts, and the rows of the others are conflicts.
-    DocumentError where a file as a whole cannot be read; ValueError where a table is not in
-    canonical columns.
+    contents the first by (time, digest of the content) counts, and the rows of the others are
+    conflicts. DocumentError where a file as a whole cannot be read; ValueError where a table is not
+    in canonical columns.
     """
     with event_run([source]) as run:
         return run_totals(run, grid=grid, period=period)

@@ -1,8 +1,9 @@
 """Backfills applied and reverted: each in one transaction, each a correction that says what it did.
 
 Invariant: after a backfill was applied, the events of its account that count in its range are those
-that were staged, and no others are touched; after it was reverted, those count that did before.
-What it changes is added to the totals of the current epoch, so that no sealed epoch is touched.
+that were staged, and no others are touched; after it was reverted, those that it turned are as they
+were, and what came in since counts. What it changes is added to the totals of the current epoch, so
+that no sealed epoch is touched.
 """
 
 from __future__ import annotations
@@ -140,12 +141,7 @@ def revert_backfill(
     hold_corrections(connection, accounts=[account])
     hold_account(connection, account=account)
     runs = backfill_detail(shown.applied).added_events
-    later = later_correction(
-        connection,
-        backfill=shown.backfill,
-        applied_at=shown.applied.recorded_at,
-        added=runs,
-    )
+    later = later_correction(connection, backfill=shown.backfill, added=runs)
     if later is not None:
         raise DocumentError(
             f"backfill {backfill}",

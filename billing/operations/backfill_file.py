@@ -19,7 +19,6 @@ from billing.operations.backfill import (
     drop_staged,
     foresee_backfill,
     open_backfill,
-    show_backfill,
     stage,
 )
 from billing.operations.ingest import BATCH_ROWS, checked_rows
@@ -80,14 +79,15 @@ def load_backfill(
 
     They are staged a part at a time, and applied in one transaction unless a row is refused: one
     that is no event, is of another account or time, or whose id has another content. ``progress``
-    is called with the rows that are staged. DocumentError where the file as a whole cannot be read,
-    or the backfill is refused; StoreError where the store cannot take it.
+    is called with the rows that are staged. DocumentError where the file as a whole cannot be read
+    or has no rows, or the backfill is refused; StoreError where the store cannot take it.
     """
     with _staged(path, store=store, wanted=wanted, progress=progress) as staged:
         if staged.refusals:
             shown = _dropped(store, wanted=wanted)
         else:
-            shown = _applied(store, wanted=wanted)
+            events = staged.received - staged.duplicate
+            shown = _applied(store, wanted=wanted, events=events)
     return _loaded(staged, shown=shown, foreseen=None)
 
 
@@ -151,6 +151,12 @@ def _all_staged(
         received += len(events) + len(rejected)
         if progress is not None:
             progress(received)
+    if not received:  # an export that failed is not usage that never was
+        raise DocumentError(
+            file.path.name,
+            "has no rows, so that all usage of the period would be voided; where that is meant, "
+            "apply a backfill of 0 events over HTTP",
+        )
     in_order = sorted(refusals, key=lambda one: one.row)
     return _Staged(received=received, duplicate=duplicate, refusals=tuple(in_order))
 
@@ -169,9 +175,7 @@ def _refusal(event: NewEvent, *, row: int, one: StagedEvent) -> Refusal:
     return Refusal(row=row, verdict="rejected", reason=said)
 
 
-def _applied(store: Store, *, wanted: NewBackfill) -> ShownBackfill:
-    with store.read() as connection:
-        events = show_backfill(connection, backfill=wanted.backfill).staged
+def _applied(store: Store, *, wanted: NewBackfill, events: int) -> ShownBackfill:
     return store.beside(
         lambda connection: apply_backfill(
             connection,

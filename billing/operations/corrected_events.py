@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
+from billing.operations.cursor import Word, read_cursor, write_cursor
 from billing.operations.not_found import NotFoundError
 from billing.store.corrections import (
     Correction,
@@ -58,7 +58,6 @@ class EventHistory:
 class _Place(msgspec.Struct, array_like=True):
     """Where a page of corrections ends."""
 
-    recorded_at: Moment
     correction: Word
 
 
@@ -76,13 +75,13 @@ def correction_page(
         found = read_corrections(
             connection,
             account=account,
-            after=None if at is None else (at.recorded_at, at.correction),
+            after=None if at is None else at.correction,
             limit=limit + 1,
         )
     if len(found) <= limit:
         return CorrectionPage(corrections=found, cursor=None)
     page = found[:limit]
-    place = _Place(recorded_at=page[-1].recorded_at, correction=page[-1].correction)
+    place = _Place(correction=page[-1].correction)
     return CorrectionPage(corrections=page, cursor=write_cursor(place, question=question))
 
 

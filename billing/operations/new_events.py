@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from billing.intake.cloud_events import SentEvent
-from billing.store.events import NewEvent
+from billing.store.events import NewEvent, StoredEvent
 from pricing_rules.usage.event_columns import (
     CONTENT_END,
     DIMENSION_PREFIX,
@@ -138,6 +138,27 @@ def sent_event(sent: SentEvent, *, received_at: int) -> NewEvent:
         dimensions=dimensions or _NO_DIMENSIONS,
         units=leaves,
     )
+
+
+def stored_digest(event: StoredEvent) -> str:
+    """The ``payload_digest`` that an event had when it came in, computed from what is stored of it.
+
+    One that stated no moment happened when it came in; where that is not so any more, it is taken
+    to have stated one.
+    """
+    untimed = event.timed_by == "receipt" and event.occurred_at == event.received_at
+    text = content_text(
+        account=event.account,
+        model=event.model,
+        service_tier=event.service_tier,
+        region=event.region,
+        request_tokens=event.request_tokens,
+        outcome=event.outcome,
+        leaves=event.units,
+        dimensions=event.dimensions,
+        stated_at=None if untimed else event.occurred_at,
+    )
+    return content_digest(text)
 
 
 def _present(names: Sequence[str], *, labels: Sequence[str | None]) -> dict[str, str]:

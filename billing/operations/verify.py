@@ -26,7 +26,7 @@ from billing.domain.verification.usage import (
     totals_equal_events,
 )
 from billing.operations.invoice_number import text_of
-from billing.operations.verify_records import records_hold
+from billing.operations.verify_records import contents_hold, records_hold
 from billing.operations.verify_usage import AccountChecked, UsageChecker
 from billing.store.agreements import accounts_with_agreements
 from billing.store.epochs import current_epoch
@@ -98,6 +98,7 @@ def verify(store: Store, *, progress: Callable[[int, int], None] | None = None) 
         usage = _usage(connection, invoices=invoices, progress=progress)
         checks = (
             _deliveries(connection),
+            contents_hold(connection),
             usage,
             documents.verified,
             records_hold(connection, rows=rows, invoices=invoices),

@@ -25,9 +25,11 @@ from billing.domain.verification.ledger import (
     ledger_equals_invoices,
     transactions_sum_to_zero,
 )
+from billing.domain.verification.usage import EventContent, contents_as_taken
 from billing.operations.applied_backfill import BACKFILL_APPLIED, BACKFILL_REVERTED
 from billing.operations.correction_record import CORRECTED, REVERTED, audited_corrections
 from billing.operations.invoice_number import text_of
+from billing.operations.new_events import stored_digest
 from billing.store.agreements import accounts_with_agreements, read_agreements
 from billing.store.audit import AuditEntry
 from billing.store.ledger import LedgerTransaction
@@ -41,6 +43,7 @@ from billing.store.whole import (
     read_all_invoices,
     read_all_number_series,
     read_all_transactions,
+    read_contents,
 )
 from billing.store.whole_corrections import (
     added_by_backfills,
@@ -72,6 +75,14 @@ def records_hold(
             lost,
             _kept_documents(connection),
         )
+    )
+
+
+def contents_hold(connection: Connection) -> Verified:
+    """What is stored of each event is the content that took its id."""
+    return contents_as_taken(
+        EventContent(f"{event.source}/{event.id}", digest, stored_digest(event))
+        for event, digest in read_contents(connection)
     )
 
 

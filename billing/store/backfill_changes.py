@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, and_, case, exists, func, select, tup
 from sqlalchemy.sql.elements import ColumnElement
 
 from billing.store.backfills import Backfill
+from billing.store.corrections import made_after
 from billing.store.events import StoredEvent, stored_event
 from billing.store.tables import (
     BACKFILL_EVENTS,
@@ -133,9 +134,7 @@ def read_stepped(
     return tuple((stored_event(row), row.last_step) for row in connection.execute(query).all())
 
 
-def later_correction(
-    connection: Connection, *, backfill: Backfill, applied_at: int, added: Runs
-) -> str | None:
+def later_correction(connection: Connection, *, backfill: Backfill, added: Runs) -> str | None:
     """A correction in force that rests on what a backfill did; None where there is none.
 
     It took a later step of an event that this one touched or added, or is a later backfill of the
@@ -152,7 +151,7 @@ def later_correction(
         .join(CORRECTIONS, CORRECTIONS.c.correction == BACKFILLS.c.backfill)
         .where(
             CORRECTIONS.c.account == backfill.account,
-            CORRECTIONS.c.recorded_at > applied_at,
+            made_after(backfill.backfill),
             BACKFILLS.c.start_at < backfill.end_at,
             BACKFILLS.c.end_at > backfill.start_at,
         )
@@ -165,8 +164,7 @@ def later_correction(
         query = select(CORRECTIONS.c.correction).where(
             CORRECTIONS.c.correction.in_(found), *_in_force()
         )
-        query = query.order_by(CORRECTIONS.c.recorded_at, CORRECTIONS.c.correction).limit(1)
-        name = connection.scalar(query)
+        name = connection.scalar(query.order_by(CORRECTIONS.c.seq).limit(1))
         if name is not None:
             return name
     return None

@@ -18,13 +18,17 @@ KINDS = ("void", "amend", "backfill", "reversal")
 
 
 class CorrectionRow(StoredRow, table=True):
-    """That events were corrected, by whom, why, and in which epoch."""
+    """That events were corrected, by whom, why, and in which epoch.
+
+    Those of one account have ``seq`` in the order in which they were made; a clock may go back.
+    """
 
     __tablename__ = "corrections"
     __table_args__ = (
+        UniqueConstraint("correction"),
         UniqueConstraint("reverts"),
         ForeignKeyConstraint(["reverts"], ["corrections.correction"]),
-        Index(None, "account", "recorded_at"),
+        Index(None, "account", "seq"),
         *named("correction", "account", "reason", "by", "detail"),
         CheckConstraint(column("kind").in_(KINDS), name="kind_known"),
         *at_least(1, "epoch"),
@@ -32,7 +36,8 @@ class CorrectionRow(StoredRow, table=True):
         STRICT,
     )
 
-    correction: str = Field(primary_key=True, sa_type=Words)
+    seq: int = Field(primary_key=True, sa_type=Whole)
+    correction: str = Field(sa_type=Words)
     kind: str = Field(sa_type=Words)
     account: str = Field(sa_type=Words)
     reason: str = Field(sa_type=Words)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, func, select, tuple_
+from sqlalchemy import Connection, Select, func, select
+from sqlalchemy.sql.elements import ColumnElement
 
 from billing.store.events import StoredEvent, stored_event
 from billing.store.points import reach
@@ -98,21 +99,29 @@ def read_corrections(
     connection: Connection,
     *,
     account: str | None,
-    after: tuple[int, str] | None,
+    after: str | None,
     limit: int,
 ) -> tuple[Correction, ...]:
-    """At most ``limit`` corrections of an account, or of all, by (recorded_at, correction).
+    """At most ``limit`` corrections of an account, or of all, in the order in which they were made.
 
-    ``after``: only those after this key.
+    ``after``: only those made after this one.
     """
     columns = CORRECTIONS.c
     query = _corrections()
     if account is not None:
         query = query.where(columns.account == account)
     if after is not None:
-        query = query.where(tuple_(columns.recorded_at, columns.correction) > tuple_(*after))
-    query = query.order_by(columns.recorded_at, columns.correction).limit(limit)
-    return read_records(connection, query=query, record=Correction)
+        query = query.where(made_after(after))
+    return read_records(
+        connection, query=query.order_by(columns.seq).limit(limit), record=Correction
+    )
+
+
+def made_after(correction: str) -> ColumnElement[bool]:
+    """That a correction was made after this one, whatever the clocks said."""
+    first = CORRECTIONS.alias("first")
+    seq = select(first.c.seq).where(first.c.correction == correction).scalar_subquery()
+    return CORRECTIONS.c.seq > seq
 
 
 def find_events(

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, Table, and_, func, or_, select
 
 from billing.store.audit import AuditEntry
 from billing.store.deliveries import Delivery
+from billing.store.events import StoredEvent, stored_event
 from billing.store.invoices import BilledLine, StoredInvoice
 from billing.store.ledger import LedgerTransaction
 from billing.store.rows import columns_of, read_records, select_records
@@ -32,6 +33,8 @@ from billing.store.tables import (
     REFUSALS,
     USAGE_TOTALS,
 )
+
+_EVENTS_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +142,17 @@ def count_identities(connection: Connection) -> int:
 def count_all_events(connection: Connection) -> int:
     """How many events there are."""
     return connection.scalar(select(func.count()).select_from(EVENTS)) or 0
+
+
+def read_contents(connection: Connection) -> Iterator[tuple[StoredEvent, str]]:
+    """Each event with the digest of the content that took its id, a few thousand in memory at a
+    time, in no order; those without an id are left out.
+    """
+    query: Select[Any] = select(*EVENTS.c, EVENT_IDS.c.payload_digest).join(
+        EVENT_IDS, EVENT_IDS.c.event == EVENTS.c.seq
+    )
+    for row in connection.execute(query.execution_options(yield_per=_EVENTS_AT_ONCE)):
+        yield stored_event(row), row.payload_digest
 
 
 def _all(connection: Connection, *, table: Table, record: type[Any]) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ def upgrade() -> None:
     """Make the tables, empty."""
     op.create_table(
         "corrections",
+        sa.Column("seq", WHOLE, nullable=False),
         *(
             sa.Column(name, WORDS, nullable=False)
             for name in ("correction", "kind", "account", "reason", "by")
@@ -34,7 +35,8 @@ def upgrade() -> None:
         sa.Column("detail", WORDS, nullable=False),
         sa.Column("epoch", WHOLE, nullable=False),
         sa.Column("recorded_at", WHOLE, nullable=False),
-        sa.PrimaryKeyConstraint("correction", name=op.f("pk_corrections")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_corrections")),
+        sa.UniqueConstraint("correction", name=op.f("uq_corrections_correction")),
         sa.UniqueConstraint("reverts", name=op.f("uq_corrections_reverts")),
         sa.ForeignKeyConstraint(
             ["reverts"], ["corrections.correction"], name=op.f("fk_corrections_corrections")
@@ -48,9 +50,7 @@ def upgrade() -> None:
         sa.CheckConstraint("recorded_at >= 0", name=op.f("ck_corrections_recorded_at_bounded")),
         sqlite_strict=True,
     )
-    op.create_index(
-        op.f("ix_corrections_account_recorded_at"), "corrections", ["account", "recorded_at"]
-    )
+    op.create_index(op.f("ix_corrections_account_seq"), "corrections", ["account", "seq"])
     op.create_table(
         "event_corrections",
         sa.Column("seq", WHOLE, nullable=False),

@@ -142,6 +142,18 @@ def test_any_usage_file_is_loaded(store: Path, form: str) -> None:
     assert _closed(store, "2026-10", now=NOVEMBER)[1] == 600
 
 
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+def test_a_file_without_rows_voids_nothing(store: Path, flags: tuple[str, ...]) -> None:
+    usage = store.parent / "usage.csv"
+    usage.write_text("id,source,account,time,model,service_tier,input_tokens\n", encoding="utf-8")
+    told = ("--account", "a", "--period", "2026-10", "--reason", "the export failed")
+    sentence = _run(store, "backfill", "load", usage, *told, *flags, now=NOVEMBER).sentence
+    assert sentence.startswith("usage.csv: has no rows, so that all usage of the period would be")
+    (listed,) = _json(store, "backfill", "list")["backfills"]
+    assert (listed["state"], listed["staged"]) == ("open", 0)
+    assert _closed(store, "2026-10", now=NOVEMBER)[1] == 2_230
+
+
 def test_a_file_with_refused_rows_applies_nothing_until_it_is_mended(store: Path) -> None:
     good = event(9, {"input_tokens": M})
     bad = [

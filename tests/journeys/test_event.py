@@ -111,6 +111,14 @@ def test_a_void_after_the_invoice_is_credited_on_the_next_one(store: Path) -> No
     assert "-6.30" in text.replace("\N{MINUS SIGN}", "-")
 
 
+@pytest.mark.parametrize("nobody", ["", " "])
+def test_nothing_is_corrected_by_nobody(store: Path, nobody: str) -> None:
+    words = ("event", "void", "gw", "e2", "--reason", "sent twice", "--store", store)
+    sentence = tokenworks(*words, "--by", nobody).sentence
+    assert sentence.startswith("Invalid value for '--by': is empty; name who does it")
+    assert_adds_up(store, billed=2)
+
+
 def test_a_void_lessens_what_new_usage_costs(store: Path, tmp_path: Path) -> None:
     void_it(store)
     own = [event(7, {"input_tokens": 10 * M}, time="2026-11-03T00:00:00Z")]

@@ -83,13 +83,14 @@ def test_refused_rows_are_named_with_their_file_and_the_others_are_kept(tmp_path
     other = tmp_path / "other"
     other.mkdir()
     first = write_events(tmp_path, [*EVENTS[:1], event(9, {"input_tokens": -1})], form="csv")
-    second = write_events(other, [event(1, {"input_tokens": 7})], form="jsonl")
+    later = event(1, {"input_tokens": 7}, time="2026-10-31T23:59:59Z")
+    second = write_events(other, [later], form="jsonl")
     ran = tokenworks(
         *("usage", "mix", "--usage", first, "--usage", second, "--out", tmp_path / "mix.json")
     )
     assert ran.code == 1
     assert "usage.csv:3: row 3 input_tokens: " in ran.err
-    # The 7 of the second file sorts after the 1,000 of the first, and is not kept.
+    # The 7 of the second file is of later than the 1,000 of the first, and is not kept.
     assert "usage.jsonl:1: row 1 the event" in ran.err
     assert "than in row 2 of usage.csv, which is kept" in ran.err
     assert (tmp_path / "mix.json").exists()

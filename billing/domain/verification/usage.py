@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 from billing.domain.invoice.invoice import Cover
 from billing.domain.verification.equations import Damage, Equation, Verified, compare
@@ -118,6 +118,30 @@ def events_have_ids(
     ]
     equation = Equation(name="events", left=(("event ids", ids),), right=(("events", events),))
     return Verified(equations=(equation,), damage=(*lost, *added, *edited))
+
+
+class EventContent(NamedTuple):
+    """The digest of the content that took the id of an event, and that of what is stored of it."""
+
+    event: str
+    taken: str
+    stored: str
+
+
+def contents_as_taken(contents: Iterable[EventContent]) -> Verified:
+    """digests = events: what is stored of each event is the content that took its id."""
+    events = same = 0
+    found: list[Damage] = []
+    for event, taken, stored in contents:
+        events += 1
+        if taken == stored:
+            same += 1
+            continue
+        sentence = "what is stored of it is not the content that took its id"
+        found.append(Damage(kind="changed_event", where=f"event {event}", sentence=sentence))
+    equation = Equation(name="content", left=(("digests", same),), right=(("events", events),))
+    found.sort(key=lambda damage: damage.where)
+    return Verified(equations=(equation,), damage=tuple(found))
 
 
 def state_of(

@@ -156,6 +156,20 @@ def test_backfills_are_reverted_from_the_last_to_the_first(store: Store, tmp_pat
     assert (tokens(store), verify(store).holds) == (10, True)
 
 
+@pytest.mark.parametrize("later", [0, -1])
+def test_backfills_have_the_order_in_which_they_were_applied_whatever_the_clock_said(
+    store: Store, later: int
+) -> None:
+    backfilled(store, [inputs(1)])
+    backfilled(store, [inputs(1), inputs(2)], name="bf_2", now_at=NOW_AT + later)  # keeps e1
+    with pytest.raises(DocumentError, match="was corrected since, by bf_2; revert that first"):
+        reverted(store)
+    assert set(counting(store)) == {"e1", "e2"}
+    reverted(store, name="bf_2")
+    reverted(store, reversal="rv_2")
+    assert (counting(store), verify(store).holds) == ({}, True)
+
+
 def test_a_later_backfill_that_changed_nothing_rests_on_the_earlier_one(store: Store) -> None:
     first, second = (parse_period(f"2026-10-0{day}/2026-10-10", zone="UTC") for day in (1, 5))
     apart = parse_period("2026-10-10/2026-10-12", zone="UTC")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from billing.operations import due
@@ -19,7 +20,7 @@ from billing.store.store import Store, open_store
 from pricing_rules.period import parse_moment
 from pricing_rules.prices.rating import Rating, rate_totals
 from tests.billing.operations.made_backfill import backfilled, checked, inputs
-from tests.billing.operations.made_corrections import amend, correct, void
+from tests.billing.operations.made_corrections import NOW_AT, amend, correct, take_in, void
 from tests.billing.operations.made_store import (
     IN_DECEMBER_AT,
     IN_NOVEMBER_AT,
@@ -114,7 +115,39 @@ def test_the_store_adds_up_without_damage(filled: Store) -> None:
 OF_FIRST = "WHERE id = 'invoice:Example Tokens:INV-2026-000001'"
 SEQ = "(SELECT seq FROM events WHERE id = '{0}')"
 
+OF_E2 = "WHERE id = 'e2'"
+NOT_AS_TAKEN = (
+    "changed_event: event gw/e2: what is stored of it is not the content that took its id"
+)
+
 DAMAGES: dict[str, tuple[tuple[str, ...], str]] = {
+    "a moment inside its segment": (
+        (f"UPDATE events SET occurred_at = occurred_at + 1 {OF_E2}",),
+        NOT_AS_TAKEN,
+    ),
+    "an event that states its moment no more": (
+        (f"UPDATE events SET timed_by = 'receipt', occurred_at = received_at {OF_E2}",),
+        NOT_AS_TAKEN,
+    ),
+    "a dimension by which no total is cut": (
+        (f"UPDATE events SET dimensions = replace(dimensions, 'x', 'y') {OF_E2}",),
+        NOT_AS_TAKEN,
+    ),
+    "a size inside its class": (
+        (f"UPDATE events SET request_tokens = request_tokens + 1 {OF_E2}",),
+        NOT_AS_TAKEN,
+    ),
+    "counts, with totals that were made to follow": (
+        (
+            f"UPDATE events SET units = replace(units, '5000000', '5000001') {OF_E2}",
+            "UPDATE usage_totals SET count = 5000001 WHERE count = 5000000",
+        ),
+        NOT_AS_TAKEN,
+    ),
+    "a digest": (
+        (f"UPDATE event_ids SET payload_digest = '0' {OF_E2}",),
+        NOT_AS_TAKEN,
+    ),
     "another moment of posting": (
         (f"UPDATE ledger_transactions SET posted_at = posted_at + 1 {OF_FIRST}",),
         "transaction_changed: transaction invoice:Example Tokens:INV-2026-000001: was posted at",
@@ -216,6 +249,15 @@ def test_planted_damage_is_named(filled: Store, planted: str) -> None:
     report = verify(filled)
     assert not report.holds
     assert [one for one in _named(report) if said in one], _named(report)
+
+
+def test_an_event_without_a_moment_is_as_it_came_in(store: Store) -> None:
+    (sent,) = checked([inputs(1, time=None)])
+    assert sent.timed_by == "receipt"
+    take_in(store, msgspec.structs.replace(sent, occurred_at=NOW_AT))
+    assert verify(store).holds
+    damage(store, "UPDATE events SET occurred_at = occurred_at - 1")
+    assert [one.kind for one in verify(store).verified.damage] == ["changed_event"]
 
 
 def _doubled(*args: Any, **fields: Any) -> Rating:

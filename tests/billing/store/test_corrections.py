@@ -137,13 +137,15 @@ def test_corrected_events_come_in_the_order_of_their_moments(store: Store) -> No
         assert [stored.id for stored, _ in first] == ["e2", "e3", "e1"]
 
 
-def test_a_list_is_paged_by_moment_and_name(store: Store) -> None:
+def test_a_list_is_paged_in_the_order_of_making_whatever_the_names(store: Store) -> None:
     add(store, *(correction(f"cor_{n}", account="ab"[n % 2]) for n in (3, 1, 2, 0)))
     with store.read() as connection:
         whole = read_corrections(connection, account=None, after=None, limit=9)
-        assert [one.correction for one in whole] == ["cor_0", "cor_1", "cor_2", "cor_3"]
-        after = (whole[1].recorded_at, whole[1].correction)
+        assert [one.correction for one in whole] == ["cor_3", "cor_1", "cor_2", "cor_0"]
+        after = whole[1].correction
         rest = read_corrections(connection, account=None, after=after, limit=1)
         assert [one.correction for one in rest] == ["cor_2"]
         of_b = read_corrections(connection, account="b", after=after, limit=9)
-        assert [one.correction for one in of_b] == ["cor_3"]
+        assert of_b == ()
+        of_a = read_corrections(connection, account="a", after=after, limit=9)
+        assert [one.correction for one in of_a] == ["cor_2", "cor_0"]

@@ -23,7 +23,9 @@ from billing.domain.verification.equations import (
 from billing.domain.verification.usage import (
     STATES,
     DeliveryCounts,
+    EventContent,
     EventState,
+    contents_as_taken,
     deliveries_add_up,
     events_have_ids,
     events_have_one_state,
@@ -205,6 +207,20 @@ def test_a_total_that_is_off_by_one_is_named(count: int, holds: bool) -> None:
         sentence=f"totals {count} is not events 100",
     )
     assert found.damage == (() if holds else (named,))
+
+
+def test_what_is_stored_of_an_event_is_what_took_its_id() -> None:
+    kept = [EventContent("gw/1", "d1", "d1"), EventContent("gw/2", "d2", "d2")]
+    found = contents_as_taken(kept)
+    assert found.holds
+    assert [one.text() for one in found.equations] == ["digests 2 = events 2"]
+    other = contents_as_taken([EventContent("gw/9", "d1", "d2"), *kept, EventContent("a", "", "x")])
+    assert [(one.kind, one.where) for one in other.damage] == [
+        ("changed_event", "event a"),
+        ("changed_event", "event gw/9"),
+    ]
+    assert other.damage[0].sentence == "what is stored of it is not the content that took its id"
+    assert other.equations[0].text() == "digests 2 is not events 4"
 
 
 def test_totals_of_an_account_without_events_are_named() -> None:
