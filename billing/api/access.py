@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.routing import compile_path
 
+from billing.api.headers import header_values
 from billing.api.problems import Problem
 from billing.operations.api_key import check_api_key
 from billing.store.api_keys import ApiKey, Scope
@@ -101,7 +102,7 @@ class Access:
         known: ApiKey | None = request.scope.get(_ADMITTED)
         if known is not None:
             return known
-        given = request.headers.getlist("authorization")
+        given = header_values(request.scope, b"authorization")
         kind, _, text = (given[0] if len(given) == 1 else "").partition(" ")
         if kind.lower() != "bearer" or not text:
             raise _unauthorized("send a key: Authorization: Bearer tw_...")

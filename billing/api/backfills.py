@@ -229,8 +229,8 @@ async def post_application(request: Request, *, backfill: Annotated[Name, Path()
     openapi_extra=published_form(BackfillReversalDocument),
 )
 async def post_reversal(request: Request, *, backfill: Annotated[Name, Path()]) -> Response:
-    """What it voided counts again, and what it added or restored does not; what came in since is not
-    touched. One that was reverted before stays as it was; one that later corrections rest on is
+    """What it voided counts again, and what it added or restored does not; what came in since is
+    left alone. One that was reverted before stays as it was; one that later corrections rest on is
     refused.
     """
     service: Service = request.app.state.service

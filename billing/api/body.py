@@ -11,8 +11,9 @@ import zlib
 from collections.abc import Collection
 from http import HTTPStatus
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
+from billing.api.headers import header_values
 from billing.api.problems import Problem
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -25,7 +26,7 @@ def media_type_of(request: Request, *, known: Collection[str]) -> str:
     Problem 415 where it is none of those known, where the text is not UTF-8, and where the request
     names two.
     """
-    given = request.headers.getlist("content-type")
+    given = header_values(request.scope, b"content-type")
     media_type, _, parameters = (given[0] if len(given) == 1 else "").partition(";")
     media_type = media_type.strip().lower()
     charset = parameters.strip().lower().replace('"', "")
@@ -44,25 +45,31 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: int) -> byte
     Problem 413 where it is larger than ``max_bytes``, packed or not; 408 where it does not arrive
     in time; 415 for another encoding; 400 where it is no gzip.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = _only(request, b"content-encoding", absent="identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             kind="unsupported-encoding",
             detail="Content-Encoding must be gzip or absent",
         )
-    declared = request.headers.get("content-length", "")
+    declared = _only(request, b"content-length", absent="")
     if declared.isdigit() and (len(declared) > 18 or int(declared) > max_bytes):
         raise _too_large(max_bytes)
     parts: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(timeout_s):
-            async for part in request.stream():
+            more = True
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                part: bytes = message.get("body", b"")
                 size += len(part)
                 if size > max_bytes:
                     raise _too_large(max_bytes)
                 parts.append(part)
+                more = message.get("more_body", False)
     except TimeoutError:
         raise Problem(
             HTTPStatus.REQUEST_TIMEOUT,
@@ -72,6 +79,12 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: int) -> byte
         ) from None
     body = parts[0] if len(parts) == 1 else b"".join(parts)
     return _unpacked(body, max_bytes=max_bytes) if encoding == "gzip" else body
+
+
+def _only(request: Request, name: bytes, *, absent: str) -> str:
+    """The value of a header that the server lets in once at most."""
+    given = header_values(request.scope, name)
+    return given[0] if given else absent
 
 
 def _unpacked(body: bytes, *, max_bytes: int) -> bytes:

@@ -54,6 +54,7 @@ class Frame:
         self.direct = direct
         self.metrics = metrics
         self.request_timeout_s = request_timeout_s
+        self._log = _log.bind()  # else it is put together anew for each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the lifespan passes through."""
@@ -91,7 +92,8 @@ class Frame:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         seconds = time.perf_counter() - started_s
         self.metrics.answered(method=method, route=route, status=status, seconds=seconds)
-        noted = _log.debug if status < 400 else _log.info if status < 500 else _log.warning
+        log = self._log
+        noted = log.debug if status < 400 else log.info if status < 500 else log.warning
         noted("answered", method=method, route=route, status=status, ms=f"{seconds * 1e3:.1f}")
 
 

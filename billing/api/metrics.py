@@ -71,11 +71,19 @@ class Metrics:
         self._waiting = Gauge(
             "tokenworks_waiting_events", "Events that wait to be stored.", registry=self.registry
         )
+        # What each answer counts in: looking it up by labels costs more than counting.
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answer."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        found = self._answered.get((method, route, status))
+        if found is None:
+            found = self._answered[method, route, status] = (
+                self._requests.labels(method, route, str(status)),
+                self._request_seconds.labels(route),
+            )
+        found[0].inc()
+        found[1].observe(seconds)
 
     def settled(self, group: Sequence[Settled], *, waiting: int) -> None:
         """Count a group that the writer settled."""

@@ -7,7 +7,6 @@ neither on its neighbours nor on the form in which it was sent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -31,8 +30,7 @@ class TooManyEventsError(DocumentError):
     """A request with more events than one may have."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedEvent:
+class RefusedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Why an event of a request is refused: the JSON pointer of what is wrong, and a sentence.
 
     ``row``: its place in the request, from 1. ``source`` and ``id``: "" where they are not known.
@@ -47,13 +45,12 @@ class RefusedEvent:
     text: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventRequest:
+class EventRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The events of a request that are events, with their places, from 1, and the others."""
 
     rows: Sequence[int]
     events: Sequence[SentEvent]
-    refused: tuple[RefusedEvent, ...]
+    refused: Sequence[RefusedEvent]
 
     @property
     def received(self) -> int:
@@ -86,7 +83,7 @@ def read_event_request(body: bytes, *, form: RequestForm) -> EventRequest:
             refused.append(_refused(text, row=row, error=error))
         else:
             rows.append(row)
-    return EventRequest(rows=rows, events=events, refused=tuple(refused))
+    return EventRequest(rows=rows, events=events, refused=refused)
 
 
 def _texts(body: bytes, *, form: RequestForm) -> Sequence[bytes]:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from billing.intake.cloud_events import SentEvent
-from billing.store.events import NewEvent, StoredEvent
+from billing.store.events import NewEvent
+from billing.store.whole import StoredContent
 from pricing_rules.usage.event_columns import (
     CONTENT_END,
     DIMENSION_PREFIX,
@@ -140,23 +141,23 @@ def sent_event(sent: SentEvent, *, received_at: int) -> NewEvent:
     )
 
 
-def stored_digest(event: StoredEvent) -> str:
+def stored_digest(stored: StoredContent) -> str:
     """The ``payload_digest`` that an event had when it came in, computed from what is stored of it.
 
     One that stated no moment happened when it came in; where that is not so any more, it is taken
     to have stated one.
     """
-    untimed = event.timed_by == "receipt" and event.occurred_at == event.received_at
+    untimed = stored.timed_by == "receipt" and stored.occurred_at == stored.received_at
     text = content_text(
-        account=event.account,
-        model=event.model,
-        service_tier=event.service_tier,
-        region=event.region,
-        request_tokens=event.request_tokens,
-        outcome=event.outcome,
-        leaves=event.units,
-        dimensions=event.dimensions,
-        stated_at=None if untimed else event.occurred_at,
+        account=stored.account,
+        model=stored.model,
+        service_tier=stored.service_tier,
+        region=stored.region,
+        request_tokens=stored.request_tokens,
+        outcome=stored.outcome,
+        leaves=stored.units,
+        dimensions=stored.dimensions,
+        stated_at=None if untimed else stored.occurred_at,
     )
     return content_digest(text)
 

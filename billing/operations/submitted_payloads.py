@@ -8,8 +8,12 @@ verdict as if it had come as an event of ours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from billing.intake.conversion import TIME_IS_RECEIPT, Conversion, Origin, event_line
 from billing.intake.event_request import RefusedEvent, RequestForm
@@ -31,8 +35,7 @@ BodyForm = RequestForm | Literal["json"]
 """How a body holds events; ``json``: as its shape says, one CloudEvent, a batch, or Lago's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(msgspec.Struct, frozen=True, kw_only=True):
     """What is assumed or missing of an event, and the JSON pointers, into it as it came, of numbers
     that no unit counts.
     """
@@ -41,16 +44,17 @@ class Note:
     unmapped: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
+_NO_NOTES: Mapping[int, Note] = MappingProxyType({})
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     """A submission, and what was noted of its events, by row."""
 
     submission: Submission
-    notes: Mapping[int, Note] = field(default_factory=dict)
+    notes: Mapping[int, Note] = _NO_NOTES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
+class Sender(msgspec.Struct, frozen=True, kw_only=True):
     """Who sends a request, and when. ``account``: whose key it is, "" where it is the provider's.
 
     ``service_tier`` and ``region``: of what states none. ``account_attribute``: of spans.

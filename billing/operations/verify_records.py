@@ -81,8 +81,8 @@ def records_hold(
 def contents_hold(connection: Connection) -> Verified:
     """What is stored of each event is the content that took its id."""
     return contents_as_taken(
-        EventContent(f"{event.source}/{event.id}", digest, stored_digest(event))
-        for event, digest in read_contents(connection)
+        EventContent(f"{one.source}/{one.id}", one.payload_digest, stored_digest(one))
+        for one in read_contents(connection)
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from queue import Empty, SimpleQueue
 
+import msgspec
 from msgspec.structs import replace
 
 from billing.intake.event_request import RefusedEvent
@@ -45,8 +46,7 @@ _OF_THE_STORE = (StoreBusyError, StoreLostError, StoreStoppedError)
 _log = logger("writer")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Submission:
+class Submission(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The events of one request. ``owner``: whose identities they have; ``request``: its id.
 
     ``rows``: the place of each event in the request, from 1; ``refused``: what is not stored.
@@ -64,8 +64,7 @@ class Submission:
         return len(self.events) + len(self.refused)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Settled:
+class Settled(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What became of a submission: verdicts in the order of its rows, or the error.
 
     ``group``: how many were settled with one commit, which took ``commit_s``.

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.exc import DBAPIError
 
+from billing.store.statements import dressed
 from billing.store.table_parts import Whole
 
 
@@ -24,17 +24,10 @@ def copy_rows(
     statement = f"COPY {quote(table.name)} ({columns}) FROM STDIN (FORMAT BINARY)"
     kinds = ["int8" if isinstance(table.c[name].type, Whole) else "text" for name in names]
     driver: Any = connection.connection.driver_connection
-    driver_error = connection.dialect.loaded_dbapi.Error
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             copy.set_types(kinds)
             for row in rows:
                 copy.write_row(row)
-    except driver_error as error:
-        # COPY is the driver's own: what it raises is dressed as SQLAlchemy dresses other errors.
-        lost = bool(driver.closed)
-        if lost:
-            connection.invalidate(error)
-        raise DBAPIError.instance(
-            statement, None, error, driver_error, connection_invalidated=lost
-        ) from error
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise dressed(connection, statement=statement, driver=driver, error=error) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, insert, select
 
 from billing.store.points import reach
+from billing.store.statements import run
 from billing.store.tables import AGREEMENTS, EPOCHS, EVENT_CORRECTIONS, EVENTS, PRICE_BOOKS
 
 FIRST_EPOCH = 1
@@ -16,9 +17,8 @@ FIRST_EPOCH = 1
 
 def current_epoch(connection: Connection) -> int:
     """The epoch that events enter now; the first is 1."""
-    # As text: it is asked in each transaction that takes usage in.
-    sealed = connection.exec_driver_sql("SELECT max(epoch) FROM epochs").scalar()
-    return (sealed or FIRST_EPOCH - 1) + 1
+    (sealed,) = run(connection, "SELECT max(epoch) FROM epochs").fetchone()
+    return int(sealed or FIRST_EPOCH - 1) + 1
 
 
 def seal(connection: Connection, *, sealed_at: int) -> int:

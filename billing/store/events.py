@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, select
 
 from billing.store.points import reach
 from billing.store.rows import append_free, append_rows, json_text
+from billing.store.statements import run
 from billing.store.tables import EVENT_IDS, EVENTS
 from pricing_rules.period import Period
 
@@ -200,16 +201,18 @@ def _append_beside(
 
 def last_event_seq(connection: Connection) -> int:
     """The number of the event that was stored last; 0 where there is none."""
-    return connection.exec_driver_sql("SELECT max(seq) FROM events").scalar() or 0
+    (last,) = run(connection, "SELECT max(seq) FROM events").fetchone()
+    return int(last or 0)
 
 
 def _next_seqs(connection: Connection, *, count: int) -> Sequence[int]:
     """Numbers for events, on PostgreSQL; nobody else is given the same."""
-    taken = connection.exec_driver_sql(
+    taken = run(
+        connection,
         "SELECT nextval(pg_get_serial_sequence('events', 'seq')) FROM generate_series(1, %s)",
         (count,),
     )
-    return tuple(taken.scalars())
+    return [seq for (seq,) in taken]
 
 
 _Numbered = Iterable[tuple[int, NewEvent]]
@@ -314,7 +317,7 @@ def _stored_firsts(
     statement = _FIRSTS_SQL[connection.dialect.name]
     for source, group in groupby(keys, key=lambda key: key[0]):
         ids = json_text([event_id for _, event_id in group])
-        for event_id, seq, *first in connection.exec_driver_sql(statement, (owner, source, ids)):
+        for event_id, seq, *first in run(connection, statement, (owner, source, ids)):
             found[source, event_id] = (seq, _First(*first))
     return found
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from billing.store.points import reach
 from billing.store.rows import append_rows, json_text, read_records, select_records, upsert
+from billing.store.statements import run
 from billing.store.tables import ACCOUNT_GRIDS, AGREEMENTS, GRID_VERSIONS, USAGE_TOTALS
 from pricing_rules.document import dump, load_json
 from pricing_rules.period import CalendarCut
@@ -125,10 +126,10 @@ def share_account_grids(
     """
     if connection.dialect.name == "postgresql":
         held = "= ANY(%s) ORDER BY account FOR SHARE"
-        found = connection.exec_driver_sql(_ACCOUNTS_SQL + held, (list(accounts),))
+        found = run(connection, _ACCOUNTS_SQL + held, (list(accounts),))
     else:
         held = "IN (SELECT value FROM json_each(?))"
-        found = connection.exec_driver_sql(_ACCOUNTS_SQL + held, (json_text(accounts),))
+        found = run(connection, _ACCOUNTS_SQL + held, (json_text(accounts),))
     return {
         account: AccountGrid(
             account=account, grid_version=grid_version, agreement_version=agreement_version

@@ -20,6 +20,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from billing.store.faults import StoreError
+from billing.store.statements import run
 
 SCHEMES = ("postgresql", "postgresql+psycopg")
 
@@ -105,7 +106,7 @@ def _prepare(connection: Any, entry: ConnectionPoolEntry, *, where: str) -> None
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(_BEGIN[connection.get_execution_options()["access"]])
+    run(connection, _BEGIN[connection.get_execution_options()["access"]])
 
 
 def append_only_rules(table: str) -> tuple[str, ...]:

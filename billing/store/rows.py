@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from billing.store.copying import copy_rows
+from billing.store.statements import run_each
 from billing.store.table_parts import Whole
 
 R = TypeVar("R")
@@ -65,8 +66,7 @@ def append_rows(
     if connection.dialect.name == "postgresql":
         copy_rows(connection, table=table, names=names, rows=rows)
         return
-    statement = _insert_sql(table, names, connection.dialect)
-    connection.exec_driver_sql(statement, list(rows))
+    run_each(connection, _insert_sql(table, names, connection.dialect), rows=rows)
 
 
 def append_free(
@@ -78,7 +78,7 @@ def append_free(
     """
     _check_order(table, names)
     statement = _insert_sql(table, names, connection.dialect) + " ON CONFLICT DO NOTHING"
-    return connection.exec_driver_sql(statement, list(rows)).rowcount
+    return run_each(connection, statement, rows=rows)
 
 
 def upsert(table: Table, *, dialect: Dialect) -> sqlite.Insert | postgresql.Insert:

@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from billing.store.faults import StoreError
+from billing.store.statements import run
 
 BUSY_TIMEOUT_S = 10.0
 """How long a transaction waits for another process before it is refused."""
@@ -97,8 +98,8 @@ def _prepare(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None
 
 def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options()["access"] != "read"
-    connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    run(connection, f"PRAGMA query_only={'OFF' if writes else 'ON'}")
+    run(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def append_only_triggers(table: str) -> tuple[str, ...]:

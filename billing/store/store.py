@@ -28,6 +28,7 @@ from billing.store.faults import (
 )
 from billing.store.place import find_place
 from billing.store.points import reach
+from billing.store.statements import run
 from billing.store.tables import REVISION
 
 __all__ = [
@@ -163,7 +164,7 @@ def _check_revision(connection: Connection, *, where: str) -> None:
     upgrade = f"run tokenworks db upgrade --store {where}"
     try:
         # Asked in each transaction: looking for the table first costs more than all the rest.
-        revision = connection.exec_driver_sql(_REVISION_QUERY).scalar()
+        (revision,) = run(connection, _REVISION_QUERY).fetchone() or (None,)
     except DBAPIError as error:
         # PostgreSQL says what it is, and takes no more questions; SQLite is asked.
         state = getattr(error.orig, "sqlstate", "")

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Dialect, Row, Select, case, delete, select
 from billing.store.grid import set_account_grid
 from billing.store.points import reach
 from billing.store.rows import json_text, upsert, whole_sum
+from billing.store.statements import run, run_each
 from billing.store.table_parts import Whole
 from billing.store.tables import USAGE_TOTALS
 from pricing_rules.period import Period
@@ -141,9 +142,9 @@ def _add(connection: Connection, *, totals: Sequence[UsageTotal]) -> None:
     if not rows:
         return
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(_upsert_sql(connection.dialect), rows)
+        run_each(connection, _upsert_sql(connection.dialect), rows=rows)
     else:
-        connection.exec_driver_sql(_UPSERT_ALL, (json_text(rows),))
+        run(connection, _UPSERT_ALL, (json_text(rows),))
 
 
 def _rows(totals: Sequence[UsageTotal]) -> Iterator[tuple[Any, ...]]:

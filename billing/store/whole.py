@@ -6,15 +6,15 @@ lost its parent is read too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import Connection, Select, Table, and_, func, or_, select
 
 from billing.store.audit import AuditEntry
 from billing.store.deliveries import Delivery
-from billing.store.events import StoredEvent, stored_event
 from billing.store.invoices import BilledLine, StoredInvoice
 from billing.store.ledger import LedgerTransaction
 from billing.store.rows import columns_of, read_records, select_records
@@ -35,6 +35,9 @@ from billing.store.tables import (
 )
 
 _EVENTS_AT_ONCE = 5_000
+
+_read_dimensions = msgspec.json.Decoder(dict[str, str]).decode
+_read_units = msgspec.json.Decoder(dict[str, int]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,25 @@ class EventIdentity:
     owner: str
     source: str
     id: str
+
+
+class StoredContent(NamedTuple):
+    """What is stored of the content of an event, and the digest of that which took its id."""
+
+    source: str
+    id: str
+    account: str
+    occurred_at: int
+    timed_by: str
+    received_at: int
+    model: str
+    service_tier: str
+    region: str
+    request_tokens: int
+    outcome: str
+    dimensions: Mapping[str, str]
+    units: Mapping[str, int]
+    payload_digest: str
 
 
 def read_all_invoices(connection: Connection) -> tuple[StoredInvoice, ...]:
@@ -144,15 +166,18 @@ def count_all_events(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(EVENTS)) or 0
 
 
-def read_contents(connection: Connection) -> Iterator[tuple[StoredEvent, str]]:
-    """Each event with the digest of the content that took its id, a few thousand in memory at a
-    time, in no order; those without an id are left out.
+def read_contents(connection: Connection) -> Iterator[StoredContent]:
+    """The content of each event, a few thousand in memory at a time, in no order; those without an
+    id are left out.
     """
-    query: Select[Any] = select(*EVENTS.c, EVENT_IDS.c.payload_digest).join(
-        EVENT_IDS, EVENT_IDS.c.event == EVENTS.c.seq
-    )
-    for row in connection.execute(query.execution_options(yield_per=_EVENTS_AT_ONCE)):
-        yield stored_event(row), row.payload_digest
+    names = StoredContent._fields[:-1]
+    query: Select[Any] = select(*(EVENTS.c[name] for name in names), EVENT_IDS.c.payload_digest)
+    query = query.join(EVENT_IDS, EVENT_IDS.c.event == EVENTS.c.seq)
+    found = connection.execute(query.execution_options(yield_per=_EVENTS_AT_ONCE))
+    for part in found.partitions():
+        for *fixed, dimensions, units, digest in part:
+            decoded = _read_dimensions(dimensions), _read_units(units)
+            yield StoredContent._make((*fixed, *decoded, digest))
 
 
 def _all(connection: Connection, *, table: Table, record: type[Any]) -> tuple[Any, ...]:

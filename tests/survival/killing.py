@@ -35,6 +35,8 @@ LIMIT = 3_000
 
 JUDGED_EVERY = 25
 
+COMMIT_POINTS = ("write.uncommitted", "write.committed")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forking:
@@ -216,7 +218,10 @@ def killed_rounds(
 
 def _round(forks: Forking, *, place: str, load: Load, kill: Kill, bug: str) -> bool:
     """Whether the kill came where it should."""
-    service = forks.start(Order(store=place, point=kill.point, nth=kill.nth, bug=bug))
+    # The service writes other things, too: it is the commit of events that is meant.
+    after = "delivery.appended" if kill.point in COMMIT_POINTS else ""
+    order = Order(store=place, point=kill.point, nth=kill.nth, after=after, bug=bug)
+    service = forks.start(order)
     start = load.answers
     limit = kill.after_answers
 

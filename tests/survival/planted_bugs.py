@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 Work = Callable[[Connection], T]
 
-_LATER_S = 0.03
+_LATER_S = 0.1
 
 
 def _replace(module: Any, name: str, *, by: object) -> None:

@@ -148,7 +148,8 @@ def test_a_database_that_goes_away_under_load_is_found_again(
     async def sent() -> None:
         enough = asyncio.Event()
         sending = asyncio.create_task(load.run(service.port, until=enough.is_set))
-        for _ in range(4 if how == "end a backend" else 2):
+        # Until it came at least once amid a request: of idle backends nobody misses one.
+        while disturbed < 2 or not load.refused:
             before = load.answers
             while load.answers < before + 20:
                 await asyncio.sleep(0.002)
@@ -158,8 +159,6 @@ def test_a_database_that_goes_away_under_load_is_found_again(
         await sending
 
     asyncio.run(sent())
-    assert disturbed >= 2
-    assert load.refused
     assert service.stop() == 0
     judged(forks, place=own_database, load=load)
 

@@ -30,7 +30,7 @@ def test_a_planted_bug_is_found(forks: Forking, store_path: Path, bug: str) -> N
     point, said = FOUND_BY.get(bug, ("write.committed", ""))
     place = str(store_path)
     load = made_load(place, seed=2)
-    kills = [Kill(point=point, nth=nth, after_answers=300) for nth in (3, 5)]
+    kills = [Kill(point=point, nth=nth, after_answers=300) for nth in (3, 5, 7)]
     killed_rounds(forks, place=place, load=load, kills=kills, bug=bug)
     print(load.findings)
     assert any(said in one for one in load.findings) if bug else load.findings == []

@@ -140,7 +140,7 @@ def test_a_store_that_another_process_holds_for_too_long_is_busy(
     forks: Forking, store_place: str | Path
 ) -> None:
     caller = Caller(store_place)
-    with running(forks, Order(store=str(store_place), busy_timeout_s=0.1)) as service:
+    with running(forks, Order(store=str(store_place), busy_timeout_s=0.5)) as service:
         with held(store_place):
             assert caller.post(service, 1) == 503
             assert usage(service, caller)[0] == 200  # readers wait for nobody
