@@ -175,7 +175,7 @@ async def post_staging(request: Request, *, backfill: Annotated[Name, Path()]) -
     key = await service.access.admit(request, route=("POST", STAGING))
     form = FORMS[media_type_of(request, known=FORMS)]
     body = await read_body(
-        request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s
+        request, max_bytes=settings.max_body_bytes, deadlines=service.body_deadlines
     )
     sent_by = sender_of(request, key=key, service=service)
 

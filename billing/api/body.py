@@ -6,13 +6,13 @@ unpacks.
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from collections.abc import Collection
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
 
+from billing.api.deadlines import Deadlines
 from billing.api.headers import header_values
 from billing.api.problems import Problem
 
@@ -39,7 +39,7 @@ def media_type_of(request: Request, *, known: Collection[str]) -> str:
     return media_type
 
 
-async def read_body(request: Request, *, max_bytes: int, timeout_s: int) -> bytes:
+async def read_body(request: Request, *, max_bytes: int, deadlines: Deadlines) -> bytes:
     """The body, unpacked where it is gzip.
 
     Problem 413 where it is larger than ``max_bytes``, packed or not; 408 where it does not arrive
@@ -55,30 +55,34 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: int) -> byte
     declared = _only(request, b"content-length", absent="")
     if declared.isdigit() and (len(declared) > 18 or int(declared) > max_bytes):
         raise _too_large(max_bytes)
-    parts: list[bytes] = []
-    size = 0
     try:
-        async with asyncio.timeout(timeout_s):
-            more = True
-            while more:
-                message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                part: bytes = message.get("body", b"")
-                size += len(part)
-                if size > max_bytes:
-                    raise _too_large(max_bytes)
-                parts.append(part)
-                more = message.get("more_body", False)
+        body = await deadlines.within(_received(request, max_bytes=max_bytes))
     except TimeoutError:
         raise Problem(
             HTTPStatus.REQUEST_TIMEOUT,
             kind="body-too-slow",
-            detail=f"the body did not arrive in {timeout_s} seconds; send it anew",
+            detail=f"the body did not arrive in {deadlines.seconds} seconds; send it anew",
             headers=_CLOSE,
         ) from None
-    body = parts[0] if len(parts) == 1 else b"".join(parts)
     return _unpacked(body, max_bytes=max_bytes) if encoding == "gzip" else body
+
+
+async def _received(request: Request, *, max_bytes: int) -> bytes:
+    """The body as it was sent, whole."""
+    parts: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        parts.append(part)
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _only(request: Request, name: bytes, *, absent: str) -> str:
@@ -112,6 +116,6 @@ def _too_large(max_bytes: int) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         kind="too-large",
-        detail=f"a body has at most {max_bytes:,} bytes, unpacked too; send fewer events",
+        detail=f"a body has at most {max_bytes:,} bytes, unpacked too; send it in parts",
         headers=_CLOSE,
     )

@@ -31,6 +31,10 @@ FORM = "x-form"
 """Where an operation holds the schema of its body until the document is published."""
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}\Z", re.ASCII)
+
+_MOST_BYTES = 2**20
+"""Of a command, unpacked too: a thousand corrections fit, and none takes a core for long."""
+
 _LARGE_BYTES = 65_536
 """A larger body is parsed beside the loop, so that others are answered meanwhile."""
 
@@ -59,7 +63,9 @@ async def answer_command(
     media_type_of(request, known=(MEDIA_TYPE,))
     settings = service.settings
     body = await read_body(
-        request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s
+        request,
+        max_bytes=min(_MOST_BYTES, settings.max_body_bytes),
+        deadlines=service.body_deadlines,
     )
 
     def parsed() -> D:

@@ -91,7 +91,7 @@ async def post_events(request: Request, *, service: Service) -> Response:
     key = await service.access.admit(request, route=("POST", "/v1/events"))
     form = FORMS[media_type_of(request, known=FORMS)]
     body = await read_body(
-        request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s
+        request, max_bytes=settings.max_body_bytes, deadlines=service.body_deadlines
     )
     sender = sender_of(request, key=key, service=service)
 
@@ -127,23 +127,23 @@ def note_flags(settled: Settled, *, notes: Mapping[int, Note], service: Service)
 
 def _answer(settled: Settled, *, notes: Mapping[int, Note]) -> Response:
     sent = settled.submission
-    results: list[EventResult | None] = [None] * sent.received
     counts = {"accepted": 0, "duplicate": 0, "conflict": 0, "rejected": len(sent.refused)}
+    results: dict[int, EventResult] = {}
     for row, event, verdict in zip(sent.rows, sent.events, settled.verdicts, strict=True):
         counts[verdict.kind] += 1
-        results[row - 1] = _result(verdict, source=event.source, event_id=event.id)
+        results[row] = _result(verdict, source=event.source, event_id=event.id)
     for refused in sent.refused:
-        results[refused.row - 1] = _refused(refused)
+        results[refused.row] = _refused(refused)
     for row, note in notes.items():
-        if (result := results[row - 1]) is not None:
-            result.flags, result.unmapped = note.flags, note.unmapped
-    found = [one for one in results if one is not None]
-    document = EventsResult(received=sent.received, events=found, **counts)
+        results[row].flags, results[row].unmapped = note.flags, note.unmapped
+    found = [results[row] for row in sorted(results)]
+    received = len(found)
+    document = EventsResult(received=received, events=found, **counts)
     stored = counts["accepted"] + counts["duplicate"]
     if stored:
-        status = HTTPStatus.OK if stored == sent.received else HTTPStatus.MULTI_STATUS
-        return Response(_encode(document), status_code=status.value, media_type="application/json")
-    all_conflict = counts["conflict"] == sent.received
+        status = 200 if stored == received else 207
+        return Response(_encode(document), status_code=status, media_type="application/json")
+    all_conflict = counts["conflict"] == received
     first = next(one for one in found if one.reason)
     return Problem(
         HTTPStatus.CONFLICT if all_conflict else HTTPStatus.BAD_REQUEST,

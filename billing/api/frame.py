@@ -6,7 +6,6 @@ stack trace, a path) stays in the log.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 import uuid
@@ -20,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from billing.api.access import SCOPES
+from billing.api.deadlines import Deadlines
 from billing.api.metrics import Metrics
 from billing.api.problems import Problem, of_error, unavailable
 from billing.log import logger
@@ -53,7 +53,7 @@ class Frame:
         self.app = app
         self.direct = direct
         self.metrics = metrics
-        self.request_timeout_s = request_timeout_s
+        self._deadlines = Deadlines(request_timeout_s)
         self._log = _log.bind()  # else it is put together anew for each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,9 +76,8 @@ class Frame:
             await send(message)
 
         try:
-            async with asyncio.timeout(self.request_timeout_s):
-                app = self.direct.get((scope["method"], scope["path"]), self.app)
-                await app(scope, receive, send_framed)
+            app = self.direct.get((scope["method"], scope["path"]), self.app)
+            await self._deadlines.within(app(scope, receive, send_framed))
         except ClientDisconnect:
             status = status or 499
         except Exception as error:

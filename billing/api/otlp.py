@@ -58,7 +58,7 @@ async def post_traces(request: Request, *, service: Service) -> Response:
     media_type = media_type_of(request, known=ENCODINGS)
     encoding = ENCODINGS[media_type]
     body = await read_body(
-        request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s
+        request, max_bytes=settings.max_body_bytes, deadlines=service.body_deadlines
     )
     sender = sender_of(request, key=key, service=service)
 

@@ -51,12 +51,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and close where the headers go on for too long."""
-        if self._awaits_headers and self._header_timer is None:
-            self._wait()
         self._header_bytes += len(data)
         super().data_received(data)
-        if self._awaits_headers and self._header_bytes > MAX_HEADER_BYTES:
-            self.send_400_response("The headers are too large.")
+        if self._awaits_headers and self._header_bytes:
+            if self._header_bytes > MAX_HEADER_BYTES:
+                self.send_400_response("The headers are too large.")
+            elif self._header_timer is None:  # most come whole, and need none
+                self._wait()
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is answered with a problem, too."""
@@ -75,7 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1") or (version == "1.1" and b"host" not in names):
             raise ValueError("is no HTTP/1.1 with a host")
-        if any(names.count(name) > 1 for name in _ONCE):
+        if len(set(names)) < len(names) and any(names.count(name) > 1 for name in _ONCE):
             raise ValueError("has a header twice that stands for one thing")
         super().on_headers_complete()
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 from starlette.applications import Starlette
 
 from billing.api.access import Access
+from billing.api.deadlines import Deadlines
 from billing.api.metrics import Metrics
 from billing.api.problems import unavailable
 from billing.api.webhook_metrics import WebhookMetrics
@@ -76,12 +77,15 @@ class Service:
     webhooks: WebhookSender = field(init=False)
     webhook_metrics: WebhookMetrics = field(init=False)
     metrics: Metrics = field(default_factory=Metrics, init=False)
+    body_deadlines: Deadlines = field(init=False)
+    """When the body of a request must have arrived."""
     _waiting: dict[Submission, asyncio.Future[Settled]] = field(default_factory=dict, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
     _readers: Threads = field(init=False)
     _commanders: Threads = field(init=False)
 
     def __post_init__(self) -> None:
+        self.body_deadlines = Deadlines(self.settings.body_timeout_s)
         self._readers = Threads("reader", threads=READERS)
         self._commanders = Threads("commander", threads=COMMANDERS)
         self.access = Access(

@@ -150,7 +150,7 @@ def send(
 def _opened(file: Path) -> Iterator[Spool]:
     from billing.client.spool import Spool, SpoolError
 
-    if not file.is_file():
+    if not file.is_file() or not file.stat().st_size:  # an empty one would become a spool
         raise DocumentError(str(file), "is not a spool; name the file of a gateway's client")
     try:
         spool = Spool(file, max_events=0)

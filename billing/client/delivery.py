@@ -84,9 +84,11 @@ class Delivery:
     """
 
     def __init__(self, *, url: str, key: str, answer_timeout_s: float) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-            raise ValueError(f'url: must be such as https://billing.example, not "{url:.200}"')
+        if not _is_address(url):
+            raise ValueError(
+                "url: must be such as https://billing.example, in plain ASCII, without a login, a "
+                "query or a fragment"
+            )
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise ValueError("key: is not an API key such as tw_...; make one with tokenworks key")
         self.address = f"{url.rstrip('/')}/v1/events"
@@ -120,6 +122,10 @@ class Delivery:
             raise TryLaterError(said, asked_s=_asked_s(headers.get("retry-after", "")))
         raise SetUpError(said)
 
+    def after_fork_in_child(self) -> None:
+        """Let the connections be those of the parent alone."""
+        self._pool = None
+
     def _asked(self, body: bytes) -> tuple[int, urllib3.HTTPHeaderDict, bytes]:
         # Imported now: a gateway starts without it.
         import urllib3
@@ -140,7 +146,8 @@ class Delivery:
             )
             with closing(response):
                 parts, size = [], 0
-                for part in response.stream(65_536):
+                # Not stream: that waits for so many bytes, however slowly they come.
+                while part := response.read1(65_536):
                     parts.append(part)
                     size += len(part)
                     if size > _ANSWER_BYTES or time.monotonic() > deadline_s:
@@ -150,6 +157,15 @@ class Delivery:
         except urllib3.exceptions.HTTPError as error:
             said = " ".join(str(error).split())
             raise TryLaterError(f"{self.address}: no answer ({said:.200})") from error
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port, or an address in brackets, that is none
+        return False
+    return bool(known) and url.isascii() and url.isprintable() and not set(url) & set(" ?#@\\")
 
 
 def _names(answers: Sequence[EventAnswer], *, texts: Sequence[bytes]) -> bool:

@@ -71,6 +71,7 @@ class Sender:
 
     def after_fork_in_child(self) -> None:
         """Forget the thread of the parent, and what it may have held at that moment."""
+        self.delivery.after_fork_in_child()
         self._starting = threading.Lock()
         self._wake = threading.Event()
         self._hurry = threading.Event()

@@ -23,6 +23,16 @@ from billing.client.delivery import Delivery
 from billing.client.sender import Pace, Sender
 from billing.client.spool import RefusedEvent, Spool, SpoolError
 
+_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "max_spool_events": (1, 1_000_000_000),
+    "batch_events": (1, 1_000_000),
+    "batch_bytes": (1, 2**30),
+    "linger_s": (0.001, 3_600),
+    "longest_wait_s": (0.01, 3_600),
+    "answer_timeout_s": (0.1, 3_600),
+}
+"""Beyond these a sender would send nothing, or do nothing else."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
@@ -55,7 +65,7 @@ class UsageClient:
 
     All methods may be called from any thread, and after a fork. In asyncio, call
     ``await asyncio.to_thread(client.record, account=..., ...)``. ValueError where the address or
-    the key is none, SpoolError where the file cannot be used.
+    the key is none or a number is out of its bounds, SpoolError where the file cannot be used.
     """
 
     def __init__(
@@ -72,6 +82,17 @@ class UsageClient:
         longest_wait_s: float = 30.0,
         answer_timeout_s: float = 40.0,
     ) -> None:
+        given = {
+            "max_spool_events": max_spool_events,
+            "batch_events": batch_events,
+            "batch_bytes": batch_bytes,
+            "linger_s": linger_s,
+            "longest_wait_s": longest_wait_s,
+            "answer_timeout_s": answer_timeout_s,
+        }
+        for name, (least, most) in _BOUNDS.items():
+            if not least <= given[name] <= most:
+                raise ValueError(f"{name}: must be from {least} to {most}, not {given[name]}")
         self.source = source
         delivery = Delivery(url=url, key=key, answer_timeout_s=answer_timeout_s)
         pace = Pace(
@@ -117,6 +138,8 @@ class UsageClient:
         recorded_at = time.time_ns() // 1000
         if occurred_at is None:
             occurred_at = recorded_at
+        elif type(occurred_at) is not int:
+            raise ValueError(f"occurred_at: must be whole microseconds UTC, not {occurred_at!r}")
         checked_moment(occurred_at, text=str(occurred_at))
         data: dict[str, object] = {
             "model": model,
@@ -148,10 +171,9 @@ class UsageClient:
         return self._record(text, recorded_at=time.time_ns() // 1000)
 
     def _record(self, text: bytes, *, recorded_at: int) -> str:
-        from pricing_rules.document import load_json
-        from pricing_rules.usage.event import UsageEvent
+        from pricing_rules.usage.event import load_event
 
-        event = load_json(UsageEvent, text, name="event")
+        event = load_event(text, name="event")
         if b"\n" in text:  # between tokens: in a string it would be an escape
             text = text.replace(b"\n", b" ")
         self._sender.start()

@@ -1,7 +1,7 @@
 """Usage events as CloudEvents JSON lines.
 
-Invariant: a line is accepted exactly when ``load_json(UsageEvent, line)`` accepts it, and with the
-same values. The quick reader below only ever takes a line of which it is certain; every other line
+Invariant: a line is accepted exactly when ``load_event(line)`` accepts it, and with the same
+values. The quick reader below only ever takes a line of which it is certain; every other line
 goes to that strict reader, whose sentence is the verdict.
 """
 
@@ -16,9 +16,9 @@ import pyarrow as pa
 from msgspec import UNSET, UnsetType
 
 from billing.intake.event_table import EventRows
-from pricing_rules.document import DocumentError, load_json
+from pricing_rules.document import DocumentError
 from pricing_rules.period import MICROSECONDS, parse_moment
-from pricing_rules.usage.event import UsageEvent, read_counts
+from pricing_rules.usage.event import MAX_EVENT_BYTES, load_event, read_counts
 from pricing_rules.usage.event_columns import Verdict
 from pricing_rules.usage.leaves import split_leaves
 from pricing_rules.usage.units import MAX_COUNT, REPORTED_UNITS, UNITS
@@ -127,7 +127,7 @@ def read_sent_event(text: bytes, *, name: str) -> SentEvent:
 
 def _strict(line: bytes, *, name: str) -> SentEvent:
     """The reference: what it accepts is an event, and what it refuses is not."""
-    event = load_json(UsageEvent, line, name=name)
+    event = load_event(line, name=name)
     data = event.data
     fixed = (
         event.id,
@@ -148,7 +148,7 @@ def _quick(line: bytes) -> SentEvent | None:
     # Without escapes, other alphabets and DEL, no text can hold a control or invisible character:
     # the decoder refuses those below a space. What is left to check of a name is its length and its
     # outer spaces.
-    if b"\\" in line or b"\x7f" in line or not line.isascii():
+    if len(line) > MAX_EVENT_BYTES or b"\\" in line or b"\x7f" in line or not line.isascii():
         return None
     try:
         event = _DECODER.decode(line)

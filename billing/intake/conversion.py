@@ -26,6 +26,9 @@ TIME_IS_RECEIPT = "time_is_received_at"
 SHOWN_UNMAPPED = 20
 """How many numbers without a unit an event names; the conversion names every one."""
 
+_SHOWN_CHARACTERS = 200
+"""Of a pointer to one: a name in a payload may be as long as the payload."""
+
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,20})?\Z")
 
 
@@ -116,6 +119,11 @@ def event_line(event: UsageEvent) -> bytes:
         for unit, count in event.data.units.items()
     }
     return json.dumps(stated, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def shown_pointers(unmapped: Sequence[Unmapped]) -> tuple[str, ...]:
+    """Where the first ``SHOWN_UNMAPPED`` of them stand, cut to what one can look at."""
+    return tuple(one.pointer[:_SHOWN_CHARACTERS] for one in unmapped[:SHOWN_UNMAPPED])
 
 
 def put(units: dict[str, int], *, unit: str, count: int | None) -> None:
@@ -226,7 +234,9 @@ def _attributes(served: Served, *, reading: Reading) -> dict[str, str]:
     if reading.flags:
         found["flags"] = " ".join(reading.flags)
     if reading.unmapped:
-        names = [f"{one.pointer}={one.value}" for one in reading.unmapped[:SHOWN_UNMAPPED]]
+        pointers = shown_pointers(reading.unmapped)
+        values = (one.value for one in reading.unmapped)
+        names = [f"{pointer}={value}" for pointer, value in zip(pointers, values, strict=False)]
         more = len(reading.unmapped) - len(names)
         found["unmapped"] = " ".join(names) + (f" and {more} more" if more else "")
     return found

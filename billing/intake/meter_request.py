@@ -18,6 +18,7 @@ from billing.intake.event_request import MAX_EVENTS, TooManyEventsError
 from billing.intake.meter_events import read_lago_events, read_openmeter_event
 from billing.intake.payload_fields import PayloadError, Unmapped
 from pricing_rules.document import DocumentError
+from pricing_rules.usage.event import check_event_bytes
 
 MeterShape = Literal["openmeter", "lago"]
 
@@ -125,10 +126,13 @@ def read_meter_event(text: bytes, *, shape: MeterShape, origin: Origin) -> Meter
     source, event_id = _identity(text, shape=shape)
     found: Conversion | PayloadError
     try:
+        check_event_bytes(text, name="")
         if shape == "openmeter":
             found = read_openmeter_event(text, origin=origin)
         else:
             found = _without_wrapper(read_lago_events(b'{"event":%b}' % text, origin=origin))
+    except DocumentError as error:
+        found = PayloadError("", sentence=error.sentence)
     except PayloadError as error:
         found = PayloadError(error.pointer.removeprefix(_WRAPPER), sentence=error.sentence)
     return MeterEvent(source=source, id=event_id, found=found)

@@ -37,6 +37,9 @@ STATED: Mapping[str, str] = {
 }
 """What else they may state of the origin -> the attribute."""
 
+MAX_ATTRIBUTES = 10_000
+"""Of one span with usage; SDKs keep 128 unless they are told otherwise."""
+
 INFERENCE = ("chat", "generate_content", "text_completion", "embeddings")
 """``gen_ai.operation.name`` of what counts tokens: without any it is noted."""
 
@@ -150,8 +153,16 @@ def read_otlp_traces(
             texts = own.texts()
             kind = _kind(texts, failed=own.failed)
             if kind == "usage":
-                stated = {**resource, **{name: one for name, one in texts.items() if one}}
-                spans.append(_read(text, stated=stated, names=names, origin=origin))
+                # A resource may have many attributes and many spans: none is copied for each.
+                stated = {
+                    field: one
+                    for field, name in names.items()
+                    if (one := texts.get(name) or resource.get(name))
+                }
+                count = len(own.attributes or ())
+                spans.append(
+                    _read(text, attributes=count, stated=stated, names=names, origin=origin)
+                )
         kinds[kind] += 1
         if len(spans) > MAX_EVENTS:
             raise TooManyEventsError(
@@ -191,23 +202,30 @@ def _kind(stated: Mapping[str, str], *, failed: bool) -> SpanKind:
 
 
 def _read(
-    text: bytes, *, stated: Mapping[str, str], names: Mapping[str, str], origin: Origin
+    text: bytes,
+    *,
+    attributes: int,
+    stated: Mapping[str, str],
+    names: Mapping[str, str],
+    origin: Origin,
 ) -> SpanRead:
-    """Read one span with usage; ``stated``: its attributes over those of its resource, ``names``:
-    those of its origin.
+    """Read one span with usage. ``attributes``: how many it has; ``stated``: fields of the origin
+    that it or its resource states; ``names``: the attributes of those.
     """
     span_id = ""
     try:
+        if attributes > MAX_ATTRIBUTES:  # known before it is parsed in full
+            sentence = f"are {attributes:,}, and a span has at most {MAX_ATTRIBUTES:,}; leave some out"
+            raise PayloadError("/attributes", sentence=sentence)
         span = one_object(text, reading=Reading())
         span_id = _identity(span)
-        found = {field: one for field, name in names.items() if (one := stated.get(name))}
-        if "account" not in found and origin.account is None:
+        if "account" not in stated and origin.account is None:
             sentence = (
                 f"state no {names['account']}; set it on the span or its resource, or send with "
                 "the key of the account"
             )
             raise span.refused("attributes", sentence=sentence)
-        known = _origin(span, span_id=span_id, stated=found, origin=origin)
+        known = _origin(span, span_id=span_id, stated=stated, origin=origin)
         own_ids = dict(zip(("traceId", "spanId"), span_id.split("-"), strict=True))
         return SpanRead(id=span_id, found=read_otel_span({**span.value, **own_ids}, origin=known))
     except PayloadError as error:

@@ -15,7 +15,13 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from billing.intake.conversion import TIME_IS_RECEIPT, Conversion, Origin, event_line
+from billing.intake.conversion import (
+    TIME_IS_RECEIPT,
+    Conversion,
+    Origin,
+    event_line,
+    shown_pointers,
+)
 from billing.intake.event_request import RefusedEvent, RequestForm
 from billing.intake.meter_request import (
     MeterShape,
@@ -36,8 +42,8 @@ BodyForm = RequestForm | Literal["json"]
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """What is assumed or missing of an event, and the JSON pointers, into it as it came, of numbers
-    that no unit counts.
+    """What is assumed or missing of an event, and the JSON pointers, into it as it came, of the
+    first numbers that no unit counts.
     """
 
     flags: tuple[str, ...]
@@ -174,9 +180,7 @@ def _submitted(reads: Sequence[_Read], *, sender: Sender) -> Submitted:
             continue
         lines.append(_line(one.found))
         rows.append(one.row)
-        notes[one.row] = Note(
-            flags=one.found.flags, unmapped=tuple(found.pointer for found in one.found.unmapped)
-        )
+        notes[one.row] = Note(flags=one.found.flags, unmapped=shown_pointers(one.found.unmapped))
     if not lines:
         owner = f"account:{sender.account}" if sender.account else OWNER
         taken = Submission(request=sender.request, owner=owner, rows=(), events=(), refused=refused)

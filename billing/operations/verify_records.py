@@ -89,11 +89,12 @@ def contents_hold(connection: Connection) -> Verified:
 def _epochs(connection: Connection) -> Verified:
     recorded: dict[int, SealedEpoch] = {}
     for entry in read_all_audit(connection, command="seal"):
-        said = _detail(entry)
-        epoch = int(entry.subject)
-        recorded[epoch] = SealedEpoch(
-            epoch=epoch, sealed_at=parse_moment(str(said.get("sealed_at")))
-        )
+        try:
+            epoch = int(entry.subject)
+            sealed_at = parse_moment(str(_detail(entry).get("sealed_at")))
+        except ValueError:  # a row that was edited records no seal
+            continue
+        recorded[epoch] = SealedEpoch(epoch=epoch, sealed_at=sealed_at)
     return epochs_as_sealed(
         (
             SealedEpoch(epoch=epoch, sealed_at=sealed_at)

@@ -106,6 +106,8 @@ class Writer:
     _stopping: bool = field(default=False, init=False)
     _cuts: AccountCuts = field(default_factory=AccountCuts, init=False)
     _commits: int = field(default=0, init=False)
+    _name: str = field(default_factory=lambda: uuid.uuid4().hex, init=False)
+    """Its deliveries are named after it and numbered: their rows then lie side by side."""
 
     def start(self) -> None:
         """Start the thread."""
@@ -202,7 +204,7 @@ class Writer:
         if self._commits % COMMITS_REMEMBERED == 0:
             self._cuts = AccountCuts()
         self._commits += 1
-
+        delivery = f"http:{self._name}-{self._commits}"
         events = [_received(one.events, received_at=received_at) for one in group]
 
         def store_it(connection: Connection) -> list[tuple[Verdict, ...]]:
@@ -226,7 +228,9 @@ class Writer:
                 ]
             if new:
                 keep_totals(connection, events=new, epoch=epoch, cuts=self._cuts)
-            _record(connection, group=group, given=given, received_at=received_at)
+            _record(
+                connection, delivery=delivery, group=group, given=given, received_at=received_at
+            )
             return given
 
         return self.store.beside(store_it)
@@ -243,6 +247,7 @@ def _received(events: Sequence[NewEvent], *, received_at: int) -> Sequence[NewEv
 def _record(
     connection: Connection,
     *,
+    delivery: str,
     group: Sequence[Submission],
     given: Sequence[tuple[Verdict, ...]],
     received_at: int,
@@ -263,15 +268,15 @@ def _record(
                 reason = f"request {one.request}, event {row}: {sentence}"
                 refusals.append(Refusal(row=received + row, verdict="conflict", reason=reason))
         received += one.received
-    delivery = Delivery(
-        delivery=f"http:{uuid.uuid4().hex}",
+    counters = Delivery(
+        delivery=delivery,
         file="/v1/events",
         first_row=1,
         received=received,
         received_at=received_at,
         **counts,
     )
-    append_delivery(connection, delivery=delivery, refusals=refusals)
+    append_delivery(connection, delivery=counters, refusals=refusals)
 
 
 def _conflict(event: NewEvent, *, verdict: Verdict) -> str:

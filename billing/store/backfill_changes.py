@@ -164,7 +164,7 @@ def later_correction(connection: Connection, *, backfill: Backfill, added: Runs)
         query = select(CORRECTIONS.c.correction).where(
             CORRECTIONS.c.correction.in_(found), *_in_force()
         )
-        name = connection.scalar(query.order_by(CORRECTIONS.c.seq).limit(1))
+        name: str | None = connection.scalar(query.order_by(CORRECTIONS.c.seq).limit(1))
         if name is not None:
             return name
     return None

@@ -50,10 +50,16 @@ def read_records(connection: Connection, *, query: Select[Any], record: type[R])
 
 def append_record(connection: Connection, *, table: Table, record: Any) -> None:
     """Insert one record, a dataclass."""
-    known = {field.name for field in fields(record)}
-    names = tuple(column.name for column in table.c if column.name in known)
+    names = _names_of(type(record), table)
     row = tuple(getattr(record, name) for name in names)
     append_rows(connection, table=table, names=names, rows=[row])
+
+
+@lru_cache(maxsize=64)
+def _names_of(record: type[Any], table: Table) -> tuple[str, ...]:
+    """The columns that a record has, in the order of the table."""
+    known = {field.name for field in fields(record)}
+    return tuple(column.name for column in table.c if column.name in known)
 
 
 def append_rows(

@@ -1,7 +1,7 @@
 """One usage event: the CloudEvents 1.0 envelope and what is counted inside it.
 
 Invariant: an event that validates has a known identity, an offset in its time, if it states one,
-counts within bounds, and no negative leaf; it holds no text of a prompt.
+counts within bounds, and no negative leaf; it holds no text of a prompt, and its JSON is short.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from pricing_rules.document import Document, Name
+from pricing_rules.document import Document, DocumentError, Name, load_json
 from pricing_rules.period import moment_text, parse_moment
 from pricing_rules.usage.leaves import split_leaves
 from pricing_rules.usage.units import MAX_COUNT, UNIT_COUNTS_SCHEMA, scaled_count
 
 EVENT_TYPE = "tokenworks.usage.v1"
+
+MAX_EVENT_BYTES = 65_536
+"""Of the JSON of one event: two hundred times what counts need, so that the rest is for attributes.
+"""
 
 Outcome = Literal["completed", "cancelled", "failed"]
 
@@ -99,3 +103,23 @@ class UsageEvent(Document):
                     f"the attribute {name} must be a string, a whole number or true/false"
                 )
         return self
+
+
+def load_event(text: bytes, *, name: str) -> UsageEvent:
+    """Read one event as strict JSON; DocumentError names the path of what is wrong, and says where
+    the text has more than ``MAX_EVENT_BYTES``.
+    """
+    check_event_bytes(text, name=name)
+    return load_json(UsageEvent, text, name=name)
+
+
+def check_event_bytes(text: bytes, *, name: str) -> None:
+    """DocumentError where the JSON of an event is too long; before it is parsed, which takes time
+    and memory in proportion.
+    """
+    if len(text) > MAX_EVENT_BYTES:
+        raise DocumentError(
+            name,
+            f"has {len(text):,} bytes, and an event at most {MAX_EVENT_BYTES:,}; leave out "
+            "attributes",
+        )

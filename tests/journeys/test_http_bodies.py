@@ -138,16 +138,22 @@ def test_fault_107_and_108_a_large_body_of_nothing_but_nesting_or_keys_is_refuse
             (one, b"[" * 10_000_000, 400),
             (batch, b"[" * 10_000_000, 400),
             (one, of_keys(100_000), 400),
+            (one, of_keys(1_000_000), 400),
             (one, units, 400),
             (batch, of_keys(1_000_000), 413),
             (batch, b"[" + b"0," * 1_000_000 + b"0]", 413),
         ):
             status, answer = running.ask("POST", "/v1/events", key=key, body=body, form=form)
             assert (status, answer["status"]) == (expected, expected), (form, body[:20])
-        for body in (b"[" * 100_000, of_keys(100_000)):
+        assert len(of_keys(80_000)) < 2**20 < len(of_keys(100_000))
+        for body, expected in (
+            (b"[" * 100_000, 400),
+            (of_keys(80_000), 400),
+            (of_keys(100_000), 413),
+        ):
             form = "application/json"
             status, answer = running.ask("POST", "/v1/keys", key=key, body=body, form=form)
-            assert (status, answer["status"]) == (400, 400)
+            assert (status, answer["status"]) == (expected, expected)
         # Others are answered after it as before.
         assert running.post(lines([sent(108_000)]), key=key)[0] == 200
         assert running.log.read_text() == ""

@@ -73,16 +73,16 @@ def lines_equal_rating(invoices: Iterable[Invoice], *, rated: Iterable[RatedPeri
             key = LineKey.of(line)
             amounts[key] = amounts.get(key, Fraction(0)) + line.amount_exact
             minor[period] = minor.get(period, 0) + line.amount_minor
-    costs: dict[AccountPeriod, Mapping[LineKey, Fraction]] = {}
+    now: dict[AccountPeriod, Mapping[LineKey, Fraction]] = {}
     rounded: dict[str, dict[AccountPeriod, int]] = {}
     for one in rated:
         period = (one.account, one.start_at)
-        costs[period] = one.amounts
+        now[period] = one.amounts
         rounded.setdefault(one.currency, {})[period] = one.minor
     exact = tuple(
         damage
-        for period in sorted({*charged, *costs})
-        for damage in _differing(period, lines=charged.get(period, {}), now=costs.get(period, {}))
+        for period in sorted({*charged, *now})
+        for damage in _differing(period, lines=charged.get(period, {}), now=now.get(period, {}))
     )
     per_currency = (
         compare(

@@ -266,6 +266,25 @@ def test_flags_and_numbers_without_a_unit_reach_whoever_sends_them(made: Made) -
         assert f'tokenworks_event_flags_total{{flag="{flag}"}} 1.0' in text
 
 
+def test_an_answer_names_20_numbers_without_a_unit_and_200_characters_of_each(made: Made) -> None:
+    # 20 pointers of a name of 60,000 characters would be an answer 20 times as long as the event.
+    properties = {"model": "m", "prompt_tokens": 10, "k" * 60_000: [1] * 21}
+    (result,) = made.post({"event": lago(properties=properties)}, form=JSON).json()["events"]
+    assert result["verdict"] == "accepted"
+    assert result["unmapped"] == ["/properties/" + "k" * 188] * 20
+
+
+@pytest.mark.parametrize("form", [EVENT, BATCH, LINES, JSON])
+def test_an_event_of_more_than_64_kib_is_refused_alone(made: Made, form: str) -> None:
+    large = sent(1, attributes={"a": "x" * 65_536})
+    events = [large] if form == EVENT else [large, sent(2)]
+    answer = made.post(lines(events) if form in (EVENT, LINES) else events, form=form)
+    first, *others = answer.json()["events"]
+    assert (first["verdict"], first["source"], first["id"]) == ("rejected", "gw", "e1")
+    assert first["reason"].endswith(" bytes, and an event at most 65,536; leave out attributes")
+    assert [one["verdict"] for one in others] == ["accepted"] * (len(events) - 1)
+
+
 def test_a_flag_of_one_that_is_not_stored_is_not_counted(made: Made) -> None:
     assert verdicts(made.post({"event": lago(timestamp=1)}, form=JSON)) == ["rejected"]
     assert "flag=" not in made.get("/metrics").text

@@ -132,6 +132,7 @@ def test_many_threads_and_asyncio_record_at_once(tmp_path: Path, service: MadeSe
         ({"occurred_at": 10**18}, "must lie between 1970 and 2199"),
         ({"outcome": "won"}, "event data.outcome: "),
         ({"attributes": {"a": None}}, "event: the attribute a must be"),
+        ({"attributes": {"a": "x" * 65_536}}, "an event at most 65,536; leave out attributes"),
         ({"dimensions": {"": "x"}}, "event data.dimensions"),
     ],
 )

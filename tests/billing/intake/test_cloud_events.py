@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from billing.intake.cloud_events import _quick, _strict, read_cloud_events
 from pricing_rules.document import DocumentError
+from pricing_rules.usage.event import MAX_EVENT_BYTES
 
 EVENT: dict[str, Any] = {
     "specversion": "1.0",
@@ -140,7 +141,7 @@ BAD_LINES = [
     (line()[:-1], "this is not JSON"),
     (line() + b" {}", "this is not JSON"),
     (b"[1]", "line 1"),
-    (b"[" * 100_000, "nested deeper than 64 levels"),
+    (b"[" * 60_000, "nested deeper than 64 levels"),
     (line(data="x"), "line 1 data"),
     (line().replace(b'"id": "1"', b'"id": "1", "id": "1"'), '"id" stands twice'),
     (line().replace(b'"id": "1"', b'"id": "1", "i\\u0064": "2"'), '"id" stands twice'),
@@ -218,6 +219,26 @@ def test_a_plain_line_is_read_quickly_and_as_the_strict_reader_does(data: bytes)
 def test_a_line_that_the_quick_reader_leaves_alone_is_read_all_the_same(data: bytes) -> None:
     assert _quick(data) is None
     assert read_cloud_events(data, name="events.jsonl")[0].num_rows == 1
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e9"], ids=["quick", "strict"])
+def test_a_line_has_64_kib_at_most_in_a_file_too(letter: str) -> None:
+    def of(size_bytes: int, number: int) -> bytes:
+        empty = with_data(attributes={"a": "", "letter": letter})
+        padding = "x" * (size_bytes - len(empty))
+        text = line(id=str(number), data={**EVENT["data"], "attributes": {"a": padding}})
+        return text[:-3] + b', "letter": ' + json.dumps(letter).encode() + b"}}}"
+
+    sizes = (MAX_EVENT_BYTES - 1, MAX_EVENT_BYTES, MAX_EVENT_BYTES + 1)
+    lines = [of(size, number) for number, size in enumerate(sizes, start=1)]
+    assert [len(one) for one in lines] == list(sizes)
+    assert [_quick(one) is not None for one in lines] == [letter == "x", letter == "x", False]
+    table, verdicts = read_cloud_events(b"\n".join(lines), name="events.jsonl")
+    assert table["row"].to_pylist() == [1, 2]
+    (verdict,) = verdicts
+    assert verdict.reason == (
+        "line 3: has 65,537 bytes, and an event at most 65,536; leave out attributes"
+    )
 
 
 TIMES = st.from_regex(

@@ -17,6 +17,7 @@ from billing.intake.meter_request import (
 )
 from billing.intake.payload_fields import PayloadError
 from pricing_rules.document import DocumentError
+from pricing_rules.usage.event import MAX_EVENT_BYTES
 from tests.billing.intake.vectors_of import Vector, origin_with, vectors
 
 Json = Any
@@ -170,3 +171,23 @@ def test_pointers_lead_into_the_event_itself() -> None:
     read = read_meter_event(text(more), shape="lago", origin=origin)
     assert isinstance(read.found, Conversion)
     assert [one.pointer for one in read.found.unmapped] == ["/properties/cached"]
+
+
+@pytest.mark.parametrize("shape, event", [("openmeter", openmeter()), ("lago", lago())])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_an_event_of_another_meter_has_64_kib_at_most(
+    shape: MeterShape, event: Json, more: int
+) -> None:
+    padded = text(event)[:-1] + b" " * (MAX_EVENT_BYTES + more - len(text(event))) + b"}"
+    assert len(padded) == MAX_EVENT_BYTES + more
+    origin = origin_with(service_tier="standard", id=None, source=None)
+    read = read_meter_event(padded, shape=shape, origin=origin)
+    assert read.id in ("c1", "t1")  # also where it is refused
+    if more > 0:
+        assert isinstance(read.found, PayloadError)
+        assert (read.found.pointer, read.found.sentence) == (
+            "",
+            "has 65,537 bytes, and an event at most 65,536; leave out attributes",
+        )
+    else:
+        assert isinstance(read.found, Conversion), read.found

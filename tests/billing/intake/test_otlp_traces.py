@@ -12,6 +12,7 @@ from billing.intake.event_request import TooManyEventsError
 from billing.intake.otlp_traces import (
     ACCOUNT,
     INFERENCE,
+    MAX_ATTRIBUTES,
     SUMS,
     Encoding,
     SpanRead,
@@ -216,6 +217,26 @@ def test_a_span_that_is_none_is_refused_alone(fields: Json, said: str) -> None:
     assert reason.startswith(said)
     assert event(found.spans[1])["id"] == f"{TRACE}-{'b' * 16}"
     assert found.kinds["usage"] == 2
+
+
+@pytest.mark.parametrize("count", [MAX_ATTRIBUTES - 1, MAX_ATTRIBUTES, MAX_ATTRIBUTES + 1])
+def test_a_span_has_10_000_attributes_at_most(count: int) -> None:
+    many = span({**TOKENS, **{f"k{number}": True for number in range(count - len(TOKENS))}})
+    found = read(export(many, span(spanId="b" * 16)))
+    assert event(found.spans[1])["id"] == f"{TRACE}-{'b' * 16}"
+    if count > 10_000:
+        said = "/attributes: are 10,001, and a span has at most 10,000; leave some out"
+        assert refused(found) == [said]
+    else:
+        assert event(found.spans[0])["data"]["units"] == {"input_tokens": 10}
+
+
+def test_a_span_that_states_an_empty_text_has_that_of_its_resource() -> None:
+    stated = {ACCOUNT: "acme", "tokenworks.region": "eu", "tokenworks.service_tier": "priority"}
+    own = span({**TOKENS, ACCOUNT: "", "tokenworks.region": "us"})
+    found = event(read(export(own, resource=stated)).spans[0])
+    data = found["data"]
+    assert (found["subject"], data["region"], data["service_tier"]) == ("acme", "us", "priority")
 
 
 def test_a_key_that_stands_twice_in_a_span_is_refused() -> None:

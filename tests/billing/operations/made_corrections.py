@@ -95,8 +95,8 @@ def take_back(store: Store, correction: str) -> Reverted:
 
 
 def sealed(store: Store) -> None:
-    """Seal the epoch."""
-    assert seal_epoch(store, by="dana", now_at=NOW_AT).new
+    """Seal the epoch, if anything came since the last seal."""
+    seal_epoch(store, by="dana", now_at=NOW_AT)
 
 
 def counted(store: Store, *, account: str = "a") -> Mapping[tuple[int, str], int]:

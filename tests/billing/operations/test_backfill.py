@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,19 +17,24 @@ from billing.operations.backfill import (
     stage,
 )
 from billing.operations.correction import WantedCorrection, correct_events
+from billing.operations.grid import AccountCuts
 from billing.operations.not_found import NotFoundError
 from billing.operations.reversal import revert_correction
-from billing.operations.taken_in import OWNER
+from billing.operations.taken_in import OWNER, keep_totals
 from billing.operations.verify import verify
 from billing.store.audit import read_audit
+from billing.store.backfills import read_new_staged
+from billing.store.deliveries import append_delivery
 from billing.store.epochs import seal
-from billing.store.store import Store
+from billing.store.events import NewEvent, append_events
+from billing.store.store import Connection, Store
 from pricing_rules.document import DocumentError
 from pricing_rules.period import parse_period
 from tests.billing.operations.made_backfill import (
     applied,
     backfilled,
     changes,
+    checked,
     counting,
     inputs,
     opened,
@@ -37,6 +44,7 @@ from tests.billing.operations.made_backfill import (
 )
 from tests.billing.operations.made_ingest import NOW_AT
 from tests.billing.operations.made_store import deliver, row_counts
+from tests.billing.store.made_rows import delivery
 
 
 def test_a_backfill_adds_keeps_and_voids(store: Store, tmp_path: Path) -> None:
@@ -87,6 +95,50 @@ def test_a_backfill_of_nothing_voids_the_range(store: Store, tmp_path: Path) -> 
     deliver(store, tmp_path, [inputs(1), inputs(2, 20, account="b")])
     assert changes(backfilled(store, [])) == (0, 0, 0, 1)
     assert (counting(store), verify(store).holds) == ({}, True)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_more_events_than_are_read_at_once_are_backfilled_and_reverted(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("billing.operations.applied_backfill._EVENTS_AT_ONCE", at_once)
+    # All at the same moment, so that pages end inside of it; those of b lie between the numbers.
+    void, voided = [inputs(n, n) for n in range(1, 8)], [inputs(n, n) for n in range(11, 18)]
+    others = [inputs(n, n, account="b") for n in range(21, 24)]
+    deliver(store, tmp_path, [*void, *others, *voided])
+    backfilled(store, voided, name="bf_0")  # voids the first seven
+    added = [inputs(n, n) for n in range(31, 38)]
+    shown = backfilled(store, [*void, *added])
+    assert changes(shown) == (7, 0, 7, 7)
+    assert counting(store) == {f"e{n}": n for n in (*range(1, 8), *range(31, 38))}
+    assert tokens(store) == 28 + 238
+    deliver(store, tmp_path, [inputs(24, 24, account="b"), inputs(41, 41)])
+    reverted(store)
+    assert counting(store) == {f"e{n}": n for n in (*range(11, 18), 41)}
+    assert (tokens(store), verify(store).holds) == (98 + 41, True)
+
+
+def test_events_that_others_store_meanwhile_are_not_those_of_the_backfill(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (of_b,) = checked([inputs(9, 90, account="b")])
+
+    def beside_another(connection: Connection, **asked: Any) -> tuple[NewEvent, ...]:
+        if asked["after"] == ("gw", "e1"):  # as another writer does: its number is in the middle
+            append_events(connection, owner=OWNER, rows=[of_b], epoch=1, received_at=NOW_AT)
+            keep_totals(connection, events=[of_b], epoch=1, cuts=AccountCuts())
+            counts = {"received": 1, "accepted": 1, "duplicate": 0, "conflict": 0, "rejected": 0}
+            append_delivery(connection, delivery=delivery(name="b", **counts), refusals=())
+        return read_new_staged(connection, **asked)
+
+    monkeypatch.setattr("billing.operations.applied_backfill._EVENTS_AT_ONCE", 1)
+    monkeypatch.setattr("billing.operations.applied_backfill.read_new_staged", beside_another)
+    shown = backfilled(store, [inputs(1, 1), inputs(2, 2)])
+    assert shown.applied is not None
+    assert json.loads(shown.applied.detail)["added_events"] == [[1, 1], [3, 3]]
+    assert (tokens(store), verify(store).holds) == (3, True)
+    reverted(store)
+    assert (tokens(store), counting(store), verify(store).holds) == (0, {}, True)
 
 
 def test_applied_again_it_is_shown_and_nothing_is_done(store: Store) -> None:
@@ -173,11 +225,16 @@ def test_backfills_have_the_order_in_which_they_were_applied_whatever_the_clock_
 def test_a_later_backfill_that_changed_nothing_rests_on_the_earlier_one(store: Store) -> None:
     first, second = (parse_period(f"2026-10-0{day}/2026-10-10", zone="UTC") for day in (1, 5))
     apart = parse_period("2026-10-10/2026-10-12", zone="UTC")
+    before = parse_period("2026-09-20/2026-10-01", zone="UTC")
     event = inputs(1, time="2026-10-06T00:00:00Z")
     backfilled(store, [event], period=first)
     backfilled(store, [event], name="bf_2", period=second, now_at=NOW_AT + 1)
     backfilled(store, [], name="bf_3", period=apart, now_at=NOW_AT + 1)
-    # bf_2 keeps what bf_1 added; bf_3 begins where bf_1 ends.
+    backfilled(store, [], name="bf_4", period=before, now_at=NOW_AT + 1)
+    opened(store, "bf_5", account="b")
+    applied(store, 0, name="bf_5", now_at=NOW_AT + 1)
+    # bf_2 keeps what bf_1 added; bf_3 begins where bf_1 ends, bf_4 ends where it begins, and bf_5
+    # is of another account.
     with pytest.raises(DocumentError, match="was corrected since, by bf_2"):
         reverted(store)
     reverted(store, name="bf_2")

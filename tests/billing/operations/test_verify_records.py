@@ -185,6 +185,18 @@ DAMAGES: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "document_row: invoice INV-2026-000001: issuer is X in its row and Example Tokens in its",
     ),
+    "an invoice of another number": (
+        (
+            "UPDATE invoices SET number = 7 WHERE number = 2",
+            "UPDATE invoice_lines SET number = 7 WHERE number = 2",
+        ),
+        "document_row: invoice INV-2026-000007: number is INV-2026-000007 in its row and INV-2026-"
+        "000002 in its document",
+    ),
+    "a record of sealing that was edited": (
+        ("UPDATE audit SET subject = 'one' WHERE command = 'seal' AND subject = '1'",),
+        "epoch: epoch 1: nobody recorded that it was sealed",
+    ),
     "a sealed moment that was edited": (
         ("UPDATE epochs SET sealed_at = sealed_at + 1 WHERE epoch = 1",),
         "epoch: epoch 1: was sealed at 2026-11-02T00:00:00.000001Z, and recorded as sealed at ",

@@ -12,7 +12,13 @@ import pytest
 
 from pricing_rules.document import DocumentError, dump, load_json
 from pricing_rules.period import parse_moment
-from pricing_rules.usage.event import EVENT_TYPE, UsageEvent, read_counts
+from pricing_rules.usage.event import (
+    EVENT_TYPE,
+    MAX_EVENT_BYTES,
+    UsageEvent,
+    load_event,
+    read_counts,
+)
 
 DATA: dict[str, Any] = {
     "model": "m",
@@ -174,3 +180,18 @@ def test_a_lone_surrogate_is_refused() -> None:
 
 def test_counts_are_read_without_an_event_too() -> None:
     assert read_counts({"output_tokens": 3}) == {"output_tokens": 3}
+
+
+@pytest.mark.parametrize("more", [-1, 0])
+def test_an_event_of_up_to_64_kib_is_read(more: int) -> None:
+    text = json.dumps(EVENT).encode()
+    padded = text + b" " * (MAX_EVENT_BYTES + more - len(text))
+    assert load_event(padded, name="event") == read(EVENT)
+
+
+def test_a_longer_event_is_refused_before_it_is_parsed() -> None:
+    assert MAX_EVENT_BYTES == 64 * 1024
+    with pytest.raises(DocumentError) as error:
+        load_event(b"{" * (MAX_EVENT_BYTES + 1), name="event")
+    said = "event: has 65,537 bytes, and an event at most 65,536; leave out attributes"
+    assert str(error.value) == said
