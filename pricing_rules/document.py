@@ -351,6 +351,10 @@ def _sentence(fault: ErrorDetails) -> str:
     }
     if kind in fixed:
         return fixed[kind]
+    if kind == "too_short":
+        return f"must hold at least {fault['ctx']['min_length']}, and holds {len(given)}"
+    if kind == "too_long":
+        return f"must hold at most {fault['ctx']['max_length']}; it holds more"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         field = fault["ctx"]["discriminator"].strip("'")
         if kind == "union_tag_not_found":

@@ -102,7 +102,7 @@ class Access:
         known: ApiKey | None = request.scope.get(_ADMITTED)
         if known is not None:
             return known
-        given = header_values(request.scope, b"authorization")
+        given = header_values(request.scope, name=b"authorization")
         kind, _, text = (given[0] if len(given) == 1 else "").partition(" ")
         if kind.lower() != "bearer" or not text:
             raise _unauthorized("send a key: Authorization: Bearer tw_...")

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 
 from billing.api.pages import Cursor, Limit
+from billing.api.paths import PathName
 from billing.api.problems import not_found
 from billing.api.service import Service
 from billing.operations.stored_events import account_page, known_account
 from billing.store.accounts import KnownAccount
-from pricing_rules.document import Document, Name
+from pricing_rules.document import Document
 from pricing_rules.period import moment_text
 
 ACCOUNTS = "/v1/accounts"
@@ -64,7 +65,7 @@ async def get_accounts(request: Request, *, query: Annotated[AccountsQuery, Quer
 
 
 @routes.get(ACCOUNT, response_model=AccountDocument, summary="One account")
-async def get_account(request: Request, *, account: Annotated[Name, Path()]) -> Any:
+async def get_account(request: Request, *, account: Annotated[PathName, Path()]) -> Any:
     """404 where nothing is known of it."""
     service: Service = request.app.state.service
     key = await service.access.admit(request, route=("GET", ACCOUNT))

@@ -31,6 +31,7 @@ from billing.api.frame import Frame, answer_to
 from billing.api.openapi import openapi_document
 from billing.api.otlp import PATH as TRACES_PATH
 from billing.api.otlp import post_traces
+from billing.api.pages import asked_once
 from billing.api.problems import Problem
 from billing.api.service import Service
 from billing.settings import Settings
@@ -68,7 +69,7 @@ def application(store: Store, *, settings: Settings, clock: Callable[[], int]) -
     app.router.routes.extend(Route(path, post, methods=["POST"]) for path in EVENT_PATHS)
     app.router.routes.append(Route(TRACES_PATH, post_spans, methods=["POST"]))
     for room in (stored_events, accounts, usage, corrections, backfills, keys, webhooks, status):
-        app.include_router(room.routes, dependencies=[Depends(admitted)])
+        app.include_router(room.routes, dependencies=[Depends(admitted), Depends(asked_once)])
     document = openapi_document(app)
 
     async def get_openapi(request: Request) -> Response:
@@ -104,7 +105,7 @@ def _of_http(error: HTTPException, *, path: str) -> Problem:
     headers = dict(error.headers or {})
     if found == HTTPStatus.METHOD_NOT_ALLOWED:
         # The framework names the methods of the first route of this path alone.
-        headers["allow"] = ", ".join(allowed_methods(path))
+        headers = {"allow": ", ".join(allowed_methods(path))}
     return Problem(found, kind=kind, detail=detail, headers=headers)
 
 

@@ -329,6 +329,6 @@ def _answer(staged: Sequence[StagedEvent], *, sent: Submitted) -> Response:
     raise Problem(
         HTTPStatus.CONFLICT if all_conflict else HTTPStatus.BAD_REQUEST,
         kind="conflict" if all_conflict else "events-refused",
-        detail=f"no event was staged; the first: {found[0].reason}",
+        detail="no event was staged; the first: " + f"{found[0].pointer} {found[0].reason}".strip(),
         members=msgspec.to_builtins(document),
     )

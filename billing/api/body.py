@@ -26,7 +26,7 @@ def media_type_of(request: Request, *, known: Collection[str]) -> str:
     Problem 415 where it is none of those known, where the text is not UTF-8, and where the request
     names two.
     """
-    given = header_values(request.scope, b"content-type")
+    given = header_values(request.scope, name=b"content-type")
     media_type, _, parameters = (given[0] if len(given) == 1 else "").partition(";")
     media_type = media_type.strip().lower()
     charset = parameters.strip().lower().replace('"', "")
@@ -45,14 +45,14 @@ async def read_body(request: Request, *, max_bytes: int, deadlines: Deadlines) -
     Problem 413 where it is larger than ``max_bytes``, packed or not; 408 where it does not arrive
     in time; 415 for another encoding; 400 where it is no gzip.
     """
-    encoding = _only(request, b"content-encoding", absent="identity").strip().lower()
+    encoding = _only(request, name=b"content-encoding", absent="identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             kind="unsupported-encoding",
             detail="Content-Encoding must be gzip or absent",
         )
-    declared = _only(request, b"content-length", absent="")
+    declared = _only(request, name=b"content-length", absent="")
     if declared.isdigit() and (len(declared) > 18 or int(declared) > max_bytes):
         raise _too_large(max_bytes)
     try:
@@ -85,9 +85,9 @@ async def _received(request: Request, *, max_bytes: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _only(request: Request, name: bytes, *, absent: str) -> str:
+def _only(request: Request, *, name: bytes, absent: str) -> str:
     """The value of a header that the server lets in once at most."""
-    given = header_values(request.scope, name)
+    given = header_values(request.scope, name=name)
     return given[0] if given else absent
 
 

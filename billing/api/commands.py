@@ -21,7 +21,14 @@ from billing.operations.idempotency import Answer, Answered, Command, answered
 from billing.operations.taken_in import OWNER
 from billing.store.api_keys import ApiKey
 from billing.store.store import Connection
-from pricing_rules.document import Document, JsonValue, content_digest, dump, load_json
+from pricing_rules.document import (
+    Document,
+    DocumentError,
+    JsonValue,
+    content_digest,
+    dump,
+    load_json,
+)
 
 __all__ = ["FORM", "MEDIA_TYPE", "Answer", "answer_command", "published_form", "sender"]
 
@@ -69,7 +76,7 @@ async def answer_command(
     )
 
     def parsed() -> D:
-        return load_json(form, body, name="")
+        return _document(body, form=form)
 
     document = await asyncio.to_thread(parsed) if len(body) > _LARGE_BYTES else parsed()
     command = None
@@ -107,6 +114,17 @@ def published_form(form: type[Document]) -> dict[str, JsonValue]:
 def sender(key: ApiKey) -> str:
     """Who sends a command, for the audit."""
     return f"{key.name} ({key.prefix})"
+
+
+def _document(body: bytes, *, form: type[D]) -> D:
+    if not body.strip():
+        raise DocumentError("body", "is empty; send a JSON object")
+    try:
+        return load_json(form, body, name="")
+    except DocumentError as error:
+        if error.path:
+            raise
+        raise DocumentError(f"body{error.where}", error.sentence) from None
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -218,7 +218,8 @@ async def get_correction(request: Request, *, correction: Annotated[Name, Path()
 )
 async def post_reversal(request: Request, *, correction: Annotated[Name, Path()]) -> Response:
     """What it voided counts again, and what it added does not. One that was reverted before stays
-    as it was; one whose event was corrected since is refused.
+    as it was; one whose event was corrected since is refused, and so is one whose event lies in
+    the range of a backfill that was applied since.
     """
     service: Service = request.app.state.service
 

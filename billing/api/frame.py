@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from billing.api.access import SCOPES
 from billing.api.deadlines import Deadlines
 from billing.api.metrics import Metrics
+from billing.api.paths import divided_path
 from billing.api.problems import Problem, of_error, unavailable
 from billing.log import logger
 from pricing_rules.document import DocumentError
@@ -62,6 +63,8 @@ class Frame:
             await self.app(scope, receive, send)
             return
         request_id = scope["request_id"] = _request_id(scope)
+        if b"%2" in scope["raw_path"]:
+            scope["path"] = divided_path(scope["raw_path"])
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started_s = time.perf_counter()

@@ -1,6 +1,7 @@
-"""Pages of an answer: how many rows one has, and where the next begins.
+"""Questions: what they ask for, once, and the pages of an answer.
 
-Invariant: a limit is a plain whole number; what ``int`` would guess is refused.
+Invariant: a limit is a plain whole number; what ``int`` would guess is refused, and so is a
+question that says one thing twice.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ import re
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
+from starlette.requests import Request
+
+from billing.api.problems import bad_request
 
 MOST_ROWS = 1_000
 
@@ -32,3 +36,12 @@ Cursor = Annotated[
     str | None, Field(max_length=8_000, description="Of the page before; absent for the first")
 ]
 """Where a page begins."""
+
+
+async def asked_once(request: Request) -> None:
+    """Problem 400 where a parameter of the query is given twice: two readers might take two."""
+    given: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name in given:
+            raise bad_request(f"query {name:.60}: is given twice; give it once")
+        given.add(name)

@@ -13,7 +13,7 @@ from billing.api.events import FORMS, EventsResult
 from billing.api.otlp import ENCODINGS, TracesResult
 from billing.intake.event_request import MAX_EVENTS
 from billing.intake.meter_events import TOKEN_TYPES
-from pricing_rules.usage.event import UsageEvent
+from pricing_rules.usage.event import MAX_EVENT_BYTES, UsageEvent
 from pricing_rules.usage.units import MAX_COUNT
 
 _REF = "#/components/schemas/{name}"
@@ -126,7 +126,8 @@ def events_operation(path: str) -> dict[str, Any]:
     return {
         "summary": "Store usage events",
         "description": "Each event has its own verdict. What is accepted is on disk before the "
-        "answer; the same events again are duplicates. The body may be gzip. Events in the shapes "
+        f"answer; the same events again are duplicates. One event has {MAX_EVENT_BYTES:,} bytes at "
+        "most; attributes are not kept. The body may be gzip. Events in the shapes "
         "of OpenMeter and of Lago are taken, too, and say in flags what they lack.",
         "operationId": "post" + path.replace("/", "_"),
         "requestBody": {

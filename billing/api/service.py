@@ -23,7 +23,7 @@ from billing.api.webhook_metrics import WebhookMetrics
 from billing.log import logger
 from billing.operations.webhook import reach_of
 from billing.operations.webhook_sending import Attempted, WebhookSender
-from billing.operations.writer import Settled, Submission, Writer
+from billing.operations.writer import Settled, Submission, Unread, Writer
 from billing.settings import Settings
 from billing.store.store import Store
 from billing.webhooks.posting import Poster
@@ -79,7 +79,9 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics, init=False)
     body_deadlines: Deadlines = field(init=False)
     """When the body of a request must have arrived."""
-    _waiting: dict[Submission, asyncio.Future[Settled]] = field(default_factory=dict, init=False)
+    _waiting: dict[Submission | Unread, asyncio.Future[Settled]] = field(
+        default_factory=dict, init=False
+    )
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
     _readers: Threads = field(init=False)
     _commanders: Threads = field(init=False)
@@ -122,7 +124,7 @@ class Service:
             await asyncio.to_thread(self._commanders.stop, drained=True)
             await asyncio.to_thread(self._readers.stop, drained=False)
 
-    async def stored(self, submission: Submission) -> Settled:
+    async def stored(self, submission: Submission | Unread) -> Settled:
         """What became of a submission, once that is on disk.
 
         Raises what the writer failed with; StoreError where it takes nothing now.
@@ -163,6 +165,6 @@ class Service:
     def _settle(self, group: Sequence[Settled]) -> None:
         self.metrics.settled(group, waiting=self.writer.waiting)
         for one in group:
-            future = self._waiting.get(one.submission)
+            future = self._waiting.get(one.asked)
             if future is not None and not future.done():
                 future.set_result(one)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
 from billing.api.pages import Cursor, Limit
+from billing.api.paths import PathName
 from billing.api.problems import not_found
 from billing.api.service import Service
 from billing.operations.live_usage import (
@@ -20,7 +21,7 @@ from billing.operations.live_usage import (
     usage_page,
 )
 from billing.store.usage_sums import UsageSum
-from pricing_rules.document import Document, DocumentError, Name
+from pricing_rules.document import Document, DocumentError
 from pricing_rules.period import Period, moment_text, parse_moment
 from pricing_rules.usage.units import UNITS
 
@@ -68,9 +69,11 @@ class UsageDocument(Document):
 
 @routes.get(PATH, response_model=UsageDocument, summary="What an account has used")
 async def get_usage(
-    request: Request, *, account: Annotated[Name, Path()], query: Annotated[UsageQuery, Query()]
+    request: Request, *, account: Annotated[PathName, Path()], query: Annotated[UsageQuery, Query()]
 ) -> Any:
     """Sums of usage events by time, label and unit; the unit ``requests`` counts the events.
+    Units are disjoint: ``input_tokens`` is the input that no other unit counts, such as
+    ``cache_read_tokens``.
 
     They are read from the events themselves, as they stood when the first page was read.
     """

@@ -82,6 +82,10 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command with these arguments and return its exit code."""
+    for argument in arguments:
+        if not _is_utf8(argument):
+            shown = os.fsencode(argument).decode("utf-8", "backslashreplace")
+            return _fail(f'the argument "{shown:.60}" is not UTF-8; write it in UTF-8')
     try:
         result = tokenworks.main(arguments, prog_name="tokenworks", standalone_mode=False)
         sys.stdout.flush()
@@ -111,6 +115,15 @@ def run(arguments: list[str]) -> int:
             return _fail(str(error))
         raise
     return result if isinstance(result, int) else 0
+
+
+def _is_utf8(argument: str) -> bool:
+    """Whether an argument came as UTF-8: Python keeps other bytes as halves of surrogate pairs."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fail(sentence: str, *, code: int = 2) -> int:

@@ -17,7 +17,14 @@ from billing.cli.price_market import compare, market
 from billing.cli.price_rederive import rederive
 from billing.cli.price_review import check, diff, markets_option, mixes_option
 from billing.cli.price_task import task
-from billing.cli.stored import by_option, floor_override, moment_option, opened, store_option
+from billing.cli.stored import (
+    by_option,
+    floor_override,
+    moment_option,
+    opened,
+    signer_option,
+    store_option,
+)
 from billing.cli.walk import print_walk
 from billing.operations.files import write_once
 from billing.operations.floor_override import FloorOverride
@@ -121,7 +128,7 @@ def derive(
 @command.command("publish")
 @click.argument("candidate", type=click.Path(path_type=Path))
 @click.option("--published-at", callback=_moment, required=True, help="RFC 3339 moment.")
-@click.option("--by", required=True, help="Who signs the findings off.")
+@signer_option
 @click.option("--author", help="Who derived the candidate, where another person must sign.")
 @click.option(
     "--sign-off",

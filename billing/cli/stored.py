@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from billing.operations.floor_override import FloorOverride
+from billing.operations.stated import stated_name, stated_text
 from pricing_rules.document import DocumentError
 from pricing_rules.period import parse_moment
 
@@ -29,11 +30,15 @@ store_option = click.option("--store", required=True, metavar="PATH", help=f"{ST
 def _somebody(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if not value.strip():
         raise click.BadParameter("is empty; name who does it", ctx=ctx, param=param)
-    return value
+    return stated_name("--by", text=value)
 
 
 by_option = click.option(
     "--by", required=True, callback=_somebody, help="Who does it, for the audit."
+)
+
+signer_option = click.option(
+    "--by", required=True, callback=_somebody, help="Who signs the findings off."
 )
 
 
@@ -69,7 +74,7 @@ def floor_override(reason: str | None, *, ends_at: int | None, by: str) -> Floor
         raise DocumentError(
             "--override", "an override says why and until when; give --override-ends-at, too"
         )
-    return FloorOverride(by=by, reason=reason, ends_at=ends_at)
+    return FloorOverride(by=by, reason=stated_text("--override", text=reason), ends_at=ends_at)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ import click
 
 from billing.cli.output import format_option, print_rows, say
 from billing.cli.stored import opened, progress, store_option
-from billing.domain.verification.mass_balance import MassBalance
 from billing.operations.mass_balance import mass_balance
 from billing.operations.measurement import Scrapes
 from billing.operations.verify import verify
@@ -144,4 +143,3 @@ def command(
             count += sum(not one.holds for one in compared.rows)
         say("everything adds up" if holds else f"{count:,} damages")
     ctx.exit(0 if holds else 1)
-

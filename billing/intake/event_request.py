@@ -78,6 +78,8 @@ def read_event_request(body: bytes, *, form: RequestForm) -> EventRequest:
     refused: list[RefusedEvent] = []
     for row, text in enumerate(_texts(body, form=form), start=1):
         try:
+            if not text.strip():
+                raise DocumentError("event", "is blank; leave it out")
             events.append(read_sent_event(text, name="event"))
         except DocumentError as error:
             refused.append(_refused(text, row=row, error=error))

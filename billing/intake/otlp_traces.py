@@ -215,7 +215,9 @@ def _read(
     span_id = ""
     try:
         if attributes > MAX_ATTRIBUTES:  # known before it is parsed in full
-            sentence = f"are {attributes:,}, and a span has at most {MAX_ATTRIBUTES:,}; leave some out"
+            sentence = (
+                f"are {attributes:,}, and a span has at most {MAX_ATTRIBUTES:,}; leave some out"
+            )
             raise PayloadError("/attributes", sentence=sentence)
         span = one_object(text, reading=Reading())
         span_id = _identity(span)

@@ -16,6 +16,7 @@ import msgspec
 
 from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
 from billing.operations.not_found import NotFoundError
+from billing.operations.stated import stated_name, stated_text
 from billing.store.api_keys import (
     ApiKey,
     Revocation,
@@ -93,16 +94,17 @@ def new_api_key(
     many requests it may send; None: as many as the service lets each.
 
     DocumentError where a key of scope account names none, where one of scope operator names one,
-    where a name is empty, where it would have expired already, and where its requests are out of
+    where a name is none, where it would have expired already, and where its requests are out of
     range.
     """
     if scope == "account" and not account:
         raise DocumentError("--account", "a key of scope account belongs to one; name it")
     if scope == "operator" and account:
         raise DocumentError("--account", "an operator's key belongs to no account; leave it out")
-    for option, text in (("--name", name), ("--by", by)):
-        if not text.strip():
-            raise DocumentError(option, "is empty; say it")
+    if account:
+        stated_name("--account", text=account)
+    stated_name("--name", text=name)
+    stated_text("--by", text=by)
     if expires_at is not None and expires_at <= now_at:
         raise DocumentError("--expires-at", f"{moment_text(expires_at)} has passed")
     if requests_per_s is not None and not 1 <= requests_per_s <= MOST_REQUESTS_PER_S:
@@ -143,11 +145,10 @@ def end_api_key(
 ) -> StoredKey:
     """Revoke a key by its prefix; one that was revoked before stays as it was.
 
-    NotFoundError where there is no such key, DocumentError where the reason is empty.
+    NotFoundError where there is no such key, DocumentError where the reason is none.
     """
-    for option, text in (("--reason", reason), ("--by", by)):
-        if not text.strip():
-            raise DocumentError(option, "is empty; say it")
+    stated_text("--reason", text=reason)
+    stated_text("--by", text=by)
     lock_name(connection, name=f"key {prefix}")
     found = read_api_key(connection, prefix=prefix)
     if found is None:

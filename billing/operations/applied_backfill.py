@@ -21,6 +21,7 @@ from billing.operations.backfill import (
 )
 from billing.operations.correction import hold_corrections, keep_corrected
 from billing.operations.grid import AccountCuts, newest_versions
+from billing.operations.stated import stated_text
 from billing.operations.taken_in import OWNER
 from billing.store.audit import append_audit
 from billing.store.backfill_changes import (
@@ -124,11 +125,10 @@ def revert_backfill(
 
     What it added is voided, what it voided is restored, and what it restored is voided. A backfill
     that was reverted before is shown as it stands, and nothing is done. NotFoundError where there
-    is none; DocumentError where the reason is empty, where it was never applied, and where a
+    is none; DocumentError where the reason is none, where it was never applied, and where a
     correction in force came after it: of one of its events, or a backfill of time in its range.
     """
-    if not reason.strip():
-        raise DocumentError("reason", "is empty; say why it is reverted", path=("reason",))
+    stated_text("reason", text=reason)
     lock_name(connection, name=f"backfill {backfill}")
     shown = show_backfill(connection, backfill=backfill)
     if shown.state == "reverted":

@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
+from billing.operations.cursor import Word, read_cursor, write_cursor
 from billing.operations.not_found import NotFoundError
+from billing.operations.stated import stated_name, stated_text
 from billing.operations.taken_in import FIRST_EVENT_AT, OWNER
 from billing.store.audit import append_audit
 from billing.store.backfill_changes import count_range, first_taken, sum_range, sum_staged
@@ -119,7 +120,7 @@ class ForeseenBackfill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillPage:
-    """Backfills by the moment at which they were opened; ``cursor``: of the next page, or None."""
+    """Backfills in the order in which they were opened; ``cursor``: of the next page, or None."""
 
     backfills: tuple[ShownBackfill, ...]
     cursor: str | None
@@ -142,7 +143,6 @@ class BackfillDetail(msgspec.Struct, frozen=True, kw_only=True):
 class _Place(msgspec.Struct, array_like=True):
     """Where a page of backfills ends."""
 
-    opened_at: Moment
     backfill: Word
 
 
@@ -166,11 +166,12 @@ def open_backfill(
 ) -> ShownBackfill:
     """Open a backfill of the usage of an account in a period, under a name that is free.
 
-    DocumentError where a word is empty, or no event can be as early as the period starts.
+    DocumentError where the account is no name or the reason no text, where nobody is named, and
+    where no event can be as early as the period starts.
     """
-    for field, given in (("account", account), ("reason", reason), ("by", by)):
-        if not given.strip():
-            raise DocumentError(field, "is empty; say it", path=(field,))
+    stated_name("account", text=account)
+    stated_text("reason", text=reason)
+    stated_text("by", text=by)
     if period.start_at < FIRST_EVENT_AT:
         raise DocumentError(
             "start_at",
@@ -187,6 +188,8 @@ def open_backfill(
         by=by,
         opened_at=now_at,
     )
+    # One at a time, to the end of its transaction: who pages by their order misses none.
+    lock_name(connection, name="backfills opened")
     append_backfill(connection, backfill=one)
     append_audit(
         connection,
@@ -252,18 +255,20 @@ def backfill_page(
     store: Store, *, account: str | None, limit: int, cursor: str | None
 ) -> BackfillPage:
     """At most ``limit`` backfills of an account, or of all; the first ones where ``cursor`` is
-    None. DocumentError where the cursor is not one of this question.
+    None. One that is opened meanwhile is on a later page. DocumentError where the account is no
+    name, and where the cursor is not one of this question.
     """
+    if account is not None:
+        stated_name("account", text=account)
     question = "backfills" if account is None else f"backfills of {account}"
     at = None if cursor is None else read_cursor(_Place, text=cursor, question=question)
-    after = None if at is None else (at.opened_at, at.backfill)
+    after = None if at is None else at.backfill
     with store.read() as connection:
         found = read_backfills(connection, account=account, after=after, limit=limit + 1)
         shown = tuple(_shown(connection, backfill=one) for one in found[:limit])
     if len(found) <= limit:
         return BackfillPage(backfills=shown, cursor=None)
-    last = shown[-1].backfill
-    place = _Place(opened_at=last.opened_at, backfill=last.backfill)
+    place = _Place(backfill=shown[-1].backfill.backfill)
     return BackfillPage(backfills=shown, cursor=write_cursor(place, question=question))
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from billing.operations.cursor import Word, read_cursor, write_cursor
 from billing.operations.not_found import NotFoundError
+from billing.operations.stated import stated_name
 from billing.store.corrections import (
     Correction,
     EventStep,
@@ -66,9 +67,11 @@ def correction_page(
 ) -> CorrectionPage:
     """One page of at most ``limit`` corrections of an account, or of all where it is None.
 
-    One that is made meanwhile is on a later page. DocumentError where the cursor is of another
-    question.
+    One that is made meanwhile is on a later page. DocumentError where the account is no name, and
+    where the cursor is of another question.
     """
+    if account is not None:
+        stated_name("account", text=account)
     question = content_digest(["corrections", account])
     at = None if cursor is None else read_cursor(_Place, text=cursor, question=question)
     with store.read() as connection:

@@ -15,6 +15,7 @@ from billing.intake.cloud_events import read_cloud_event
 from billing.operations.correction import Corrected, WantedCorrection, correct_events
 from billing.operations.files import read_file
 from billing.operations.new_events import new_event
+from billing.operations.stated import stated_text
 from billing.operations.taken_in import OWNER
 from billing.store.events import NewEvent
 from billing.store.store import Store
@@ -97,13 +98,13 @@ def correct_one(
     """Void an event, or amend it by the event in the file ``amended_by``.
 
     The verdict is accepted or duplicate. DocumentError where the file holds no event, where the
-    reason is empty, and where the correction is refused.
+    reason is none, and where the correction is refused.
     """
     event = None
     if amended_by is not None:
         event = _new_event(read_file(amended_by), name=str(amended_by))
     wanted = WantedCorrection(
-        source=source, id=event_id, reason=stated("--reason", text=reason), event=event
+        source=source, id=event_id, reason=stated_text("--reason", text=reason), event=event
     )
     (made,) = store.beside(
         lambda connection: correct_events(
@@ -115,13 +116,6 @@ def correct_one(
         of_event = f"event {event_id:.200}" if within == made.pointer else f"{amended_by} {within}"
         raise DocumentError(of_event, made.reason)
     return made
-
-
-def stated(name: str, *, text: str) -> str:
-    """A text that says something. DocumentError, naming ``name``, where it says nothing."""
-    if not text.strip():
-        raise DocumentError(name, "is empty; say it")
-    return text.strip()
 
 
 def _new_event(text: bytes, *, name: str) -> NewEvent:

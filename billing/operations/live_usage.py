@@ -8,7 +8,9 @@ or corrected meanwhile (I47).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
+
+import msgspec
 
 from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
 from billing.store.corrections import last_step_seq
@@ -48,7 +50,7 @@ class UsagePage:
     cursor: str | None
 
 
-class _Place(NamedTuple):
+class _Place(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """The last event and the last step of a correction that count, and the key of the last sum."""
 
     through_seq: Moment

@@ -45,11 +45,11 @@ def mass_balance(
                 "--model", f'no engine calls a model "{engine_name:.60}"; they have {listed:.300}'
             )
     produced = productions(servers, names=names)
+    periods = {period for one in produced for period in (*one.periods, *one.hidden)}
     window = Period(start_at=scrapes[0].scraped_at, end_at=scrapes[-1].scraped_at)
     with store.read() as connection:
         received = {
-            period: read_model_sums(connection, period=period)
-            for period in {window, *(period for one in produced for period in one.periods)}
+            period: read_model_sums(connection, period=period) for period in {window, *periods}
         }
     return balance(
         produced,

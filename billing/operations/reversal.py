@@ -2,7 +2,8 @@
 
 Invariant: a reversal is a correction of its own, in the current epoch; a correction is reverted
 once at most, and only while none of its events was corrected since, so that nothing comes to count
-twice.
+twice; nor while a later backfill in force states a range that holds one of them, so that the usage
+of the range stays what that stated.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from billing.operations.correction_record import (
     new_name,
     read_detail,
 )
-from billing.operations.correction_request import stated
 from billing.operations.grid import AccountCuts
 from billing.operations.not_found import NotFoundError
+from billing.operations.stated import stated_text
+from billing.store.backfill_changes import later_backfill
 from billing.store.corrections import (
     Correction,
     append_correction,
@@ -61,10 +63,10 @@ def revert_correction(
 
     One that was reverted before stays as it was. To be run in a transaction that writes, beside
     others; it is safe to repeat. NotFoundError where there is no such correction; DocumentError
-    where the reason is empty, where it is of another kind, and where one of its events was
-    corrected since.
+    where the reason is none, where it is of another kind, where one of its events was corrected
+    since, and where a later backfill in force states a range that holds one.
     """
-    reason = stated("--reason", text=reason)
+    reason = stated_text("--reason", text=reason)
     first = read_correction(connection, correction=correction)
     if first is None:
         raise NotFoundError(
@@ -88,13 +90,7 @@ def revert_correction(
     last = last_steps(connection, events=[event.seq for event in events])
     taken = {step.event for step in read_steps(connection, correction=correction)}
     for event in events:
-        since = _corrected_since(connection, event=event, correction=correction)
-        if since is not None:
-            raise DocumentError(
-                where,
-                f'cannot be reverted: its event "{event.id}" of "{event.source}" was corrected '
-                f"since by {since}; revert that first",
-            )
+        _refuse_later(connection, event=event, correction=correction)
     reversal = Correction(
         correction=new_name(now_at=now_at, number=0),
         kind="reversal",
@@ -119,6 +115,23 @@ def revert_correction(
     audit_corrections(connection, command=REVERTED, corrections=[reversal])
     announce_corrections(connection, corrections=[reversal])
     return Reverted(reversal=reversal, new=True)
+
+
+def _refuse_later(connection: Connection, *, event: StoredEvent, correction: str) -> None:
+    """DocumentError where what a correction made of an event is no longer its own to take back."""
+    where = f"correction {correction}"
+    said = f'cannot be reverted: its event "{event.id}" of "{event.source}"'
+    since = _corrected_since(connection, event=event, correction=correction)
+    if since is not None:
+        raise DocumentError(where, f"{said} was corrected since by {since}; revert that first")
+    backfill = later_backfill(
+        connection, correction=correction, account=event.account, occurred_at=event.occurred_at
+    )
+    if backfill is not None:
+        raise DocumentError(
+            where,
+            f"{said} lies in the range that backfill {backfill} stated since; revert that first",
+        )
 
 
 def _corrected_since(connection: Connection, *, event: StoredEvent, correction: str) -> str | None:

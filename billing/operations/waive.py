@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from billing.domain.agreement.billing_periods import billing_periods
 from billing.operations.agreement import versions_known
+from billing.operations.stated import stated_name, stated_text
 from billing.store.audit import append_audit
 from billing.store.store import Store
 from billing.store.waivers import Waiver, append_waiver, read_waivers
@@ -32,13 +33,16 @@ def waive(
 
     One waiver for each period, each with whether it is new: what was waived before stays as it was.
     DocumentError where the account has no agreement then, where the unit does not exist, and where
-    a name or the reason is empty.
+    a name or the reason is none.
     """
     if unit not in UNITS:
-        raise DocumentError("--unit", f'"{unit:.60}" is not a unit; see the unit registry')
-    for name, text in (("--reason", reason), ("--by", by), ("--model", model)):
-        if not text.strip():
-            raise DocumentError(name, "is empty; say it")
+        raise DocumentError(
+            "--unit", f'"{unit:.60}" is not a unit; tokenworks schema usage-event lists them'
+        )
+    for flag, text in (("--reason", reason), ("--by", by)):
+        stated_text(flag, text=text)
+    for flag, text in (("--model", model), ("--service-tier", service_tier)):
+        stated_name(flag, text=text)
     year, named = parse_month(month)
     with store.write() as connection:
         versions = versions_known(connection, account=account)
@@ -74,11 +78,8 @@ def waive(
                 subject=account,
                 by=by,
                 detail={
-                    "period_start_at": moment_text(agreed.period.start_at),
-                    "model": model,
-                    "service_tier": service_tier,
-                    "unit": unit,
-                    "reason": reason,
+                    **{"period_start_at": moment_text(agreed.period.start_at), "reason": reason},
+                    **{"model": model, "service_tier": service_tier, "unit": unit},
                 },
                 recorded_at=now_at,
             )

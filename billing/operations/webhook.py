@@ -15,6 +15,7 @@ import msgspec
 
 from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
 from billing.operations.not_found import NotFoundError
+from billing.operations.stated import stated_name, stated_text
 from billing.settings import Settings
 from billing.store.audit import append_audit
 from billing.store.locks import lock_name
@@ -105,13 +106,15 @@ def make_endpoint(
     go to the URL, where a kind is unknown, given twice, or not of accounts where one is named.
     """
     read_target(url, reach=reach)
+    if account:
+        stated_name("account", text=account)
     _check_kinds(kinds, account=account)
     endpoint = Endpoint(
         endpoint=f"whe_{secrets.token_hex(12)}",
         url=url,
         kinds=canonical_json(sorted(kinds)).decode(),
         account=account,
-        by=_said("by", by),
+        by=stated_text("by", text=by),
         made_at=now_at,
     )
     append_endpoint(connection, endpoint=endpoint)
@@ -136,14 +139,14 @@ def retire_endpoint(
 
     One that was retired before stays as it was. NotFoundError where there is no such endpoint.
     """
-    _said("reason", reason)
+    stated_text("reason", text=reason)
     found = _locked(connection, endpoint=endpoint)
     if found.retired_at is not None:
         return found
     append_retirement(
         connection,
         retirement=Retirement(
-            endpoint=endpoint, reason=reason, by=_said("by", by), retired_at=now_at
+            endpoint=endpoint, reason=reason, by=stated_text("by", text=by), retired_at=now_at
         ),
     )
     _audit(
@@ -176,7 +179,7 @@ def rotate_secret(
         endpoint=endpoint,
         number=number,
         former_until_at=now_at + former_s * 1_000_000,
-        by=_said("by", by),
+        by=stated_text("by", text=by),
         now_at=now_at,
     )
     _audit(
@@ -197,7 +200,7 @@ def signing_secrets(known: Sequence[Secret], *, now_at: int) -> tuple[str, ...]:
         if until_at is not None and now_at >= until_at:
             break
         signing.append(one.secret)
-        until_at = one.former_until_at if until_at is None else min(until_at, one.former_until_at)
+        until_at = one.former_until_at
     return tuple(signing)
 
 
@@ -268,7 +271,7 @@ def send_again(
         connection,
         command="webhook send-again",
         endpoint=endpoint,
-        by=_said("by", by),
+        by=stated_text("by", text=by),
         detail={"message": message},
         now_at=now_at,
     )
@@ -303,12 +306,6 @@ def _in_use(found: StoredEndpoint) -> StoredEndpoint:
             f"webhook endpoint {found.endpoint.endpoint}", "was retired; make another one"
         )
     return found
-
-
-def _said(name: str, text: str) -> str:
-    if not text.strip():
-        raise DocumentError(name, "is empty; say it")
-    return text
 
 
 def _appended_secret(

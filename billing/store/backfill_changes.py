@@ -25,6 +25,7 @@ from billing.store.tables import (
     EVENT_IDS,
     EVENTS,
 )
+from pricing_rules.period import Period
 
 Runs = Sequence[tuple[int, int]]
 """Numbers of events (``seq``) as runs of first and last, in their order."""
@@ -146,28 +147,33 @@ def later_correction(connection: Connection, *, backfill: Backfill, added: Runs)
         .join(own, and_(own.c.event == later.c.event, own.c.step < later.c.step))
         .where(own.c.correction == backfill.backfill)
     )
-    overlapping = (
-        select(BACKFILLS.c.backfill)
-        .join(CORRECTIONS, CORRECTIONS.c.correction == BACKFILLS.c.backfill)
-        .where(
-            CORRECTIONS.c.account == backfill.account,
-            made_after(backfill.backfill),
-            BACKFILLS.c.start_at < backfill.end_at,
-            BACKFILLS.c.end_at > backfill.start_at,
-        )
+    overlapping = _later_backfills(
+        backfill.backfill,
+        account=backfill.account,
+        period=Period(start_at=backfill.start_at, end_at=backfill.end_at),
     )
     between = [
         select(later.c.correction).where(later.c.event >= first, later.c.event <= last)
         for first, last in added
     ]
     for found in (touched, *between, overlapping):
-        query = select(CORRECTIONS.c.correction).where(
-            CORRECTIONS.c.correction.in_(found), *_in_force()
-        )
-        name: str | None = connection.scalar(query.order_by(CORRECTIONS.c.seq).limit(1))
+        name = _first_in_force(connection, names=found)
         if name is not None:
             return name
     return None
+
+
+def later_backfill(
+    connection: Connection, *, correction: str, account: str, occurred_at: int
+) -> str | None:
+    """A backfill in force of an account, made after a correction, whose range holds a moment.
+
+    None where there is none.
+    """
+    moment = Period(start_at=occurred_at, end_at=occurred_at + 1)
+    return _first_in_force(
+        connection, names=_later_backfills(correction, account=account, period=moment)
+    )
 
 
 def sum_staged(connection: Connection, *, backfill: Backfill) -> dict[str, int]:
@@ -184,11 +190,29 @@ def sum_range(connection: Connection, *, backfill: Backfill) -> dict[str, int]:
     return _sums(connection, query=query)
 
 
-def _in_force() -> tuple[ColumnElement[bool], ...]:
-    """That a correction is neither reverted nor a reversal."""
+def _later_backfills(correction: str, *, account: str, period: Period) -> Select[Any]:
+    """The names of those made after a correction that have time in common with a period."""
+    return (
+        select(BACKFILLS.c.backfill)
+        .join(CORRECTIONS, CORRECTIONS.c.correction == BACKFILLS.c.backfill)
+        .where(
+            CORRECTIONS.c.account == account,
+            made_after(correction),
+            BACKFILLS.c.start_at < period.end_at,
+            BACKFILLS.c.end_at > period.start_at,
+        )
+    )
+
+
+def _first_in_force(connection: Connection, *, names: Select[Any]) -> str | None:
+    """The first of some corrections that is neither reverted nor a reversal; None without one."""
     reversal = CORRECTIONS.alias("reversal")
     reverted = exists().where(reversal.c.reverts == CORRECTIONS.c.correction)
-    return CORRECTIONS.c.kind != "reversal", ~reverted
+    query = select(CORRECTIONS.c.correction).where(
+        CORRECTIONS.c.correction.in_(names), CORRECTIONS.c.kind != "reversal", ~reverted
+    )
+    name: str | None = connection.scalar(query.order_by(CORRECTIONS.c.seq).limit(1))
+    return name
 
 
 def _sums(connection: Connection, *, query: Select[Any]) -> dict[str, int]:

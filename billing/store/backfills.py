@@ -66,19 +66,21 @@ def read_backfill(connection: Connection, *, backfill: str) -> Backfill | None:
 
 
 def read_backfills(
-    connection: Connection, *, account: str | None, after: tuple[int, str] | None, limit: int
+    connection: Connection, *, account: str | None, after: str | None, limit: int
 ) -> tuple[Backfill, ...]:
-    """At most ``limit`` backfills of an account, or of all, by (opened_at, backfill).
+    """At most ``limit`` backfills of an account, or of all, in the order in which they were opened.
 
-    ``after``: only those after this key.
+    ``after``: only those opened after this one, whatever the clocks said.
     """
     columns = BACKFILLS.c
     query = select_records(Backfill, table=BACKFILLS)
     if account is not None:
         query = query.where(columns.account == account)
     if after is not None:
-        query = query.where(tuple_(columns.opened_at, columns.backfill) > tuple_(*after))
-    query = query.order_by(columns.opened_at, columns.backfill).limit(limit)
+        first = BACKFILLS.alias("first")
+        seq = select(first.c.seq).where(first.c.backfill == after).scalar_subquery()
+        query = query.where(columns.seq > seq)
+    query = query.order_by(columns.seq).limit(limit)
     return read_records(connection, query=query, record=Backfill)
 
 

@@ -72,17 +72,23 @@ class EventCorrectionRow(StoredRow, table=True):
 
 
 class BackfillRow(StoredRow, table=True):
-    """That the usage of an account in a range is to be stated anew; its id is the correction's."""
+    """That the usage of an account in a range is to be stated anew; its id is the correction's.
+
+    They have ``seq`` in the order in which they were opened; a clock may go back.
+    """
 
     __tablename__ = "backfills"
     __table_args__ = (
+        UniqueConstraint("backfill"),
+        Index(None, "account", "seq"),
         *named("backfill", "account", "reason", "by"),
         *at_least(0, "start_at", "opened_at"),
         CheckConstraint(column("start_at") < column("end_at"), name="ends_later"),
         STRICT,
     )
 
-    backfill: str = Field(primary_key=True, sa_type=Words)
+    seq: int = Field(primary_key=True, sa_type=Whole)
+    backfill: str = Field(sa_type=Words)
     account: str = Field(sa_type=Words)
     start_at: int = Field(sa_type=Whole)
     end_at: int = Field(sa_type=Whole)

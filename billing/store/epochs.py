@@ -17,7 +17,7 @@ FIRST_EPOCH = 1
 
 def current_epoch(connection: Connection) -> int:
     """The epoch that events enter now; the first is 1."""
-    (sealed,) = run(connection, "SELECT max(epoch) FROM epochs").fetchone()
+    (sealed,) = run(connection, statement="SELECT max(epoch) FROM epochs").fetchone()
     return int(sealed or FIRST_EPOCH - 1) + 1
 
 

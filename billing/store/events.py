@@ -201,19 +201,16 @@ def _append_beside(
 
 def last_event_seq(connection: Connection) -> int:
     """The number of the event that was stored last; 0 where there is none."""
-    (last,) = run(connection, "SELECT max(seq) FROM events").fetchone()
+    (last,) = run(connection, statement="SELECT max(seq) FROM events").fetchone()
     return int(last or 0)
 
 
 def _next_seqs(connection: Connection, *, count: int) -> Sequence[int]:
     """Numbers for events, on PostgreSQL; nobody else is given the same."""
-    taken = run(
-        connection,
-        "SELECT nextval(pg_get_serial_sequence('events', 'seq')) FROM generate_series(1, %s)",
-        (count,),
-    )
-    return [seq for (seq,) in taken]
+    return [seq for (seq,) in run(connection, statement=_NEXT_SEQS, parameters=(count,))]
 
+
+_NEXT_SEQS = "SELECT nextval(pg_get_serial_sequence('events', 'seq')) FROM generate_series(1, %s)"
 
 _Numbered = Iterable[tuple[int, NewEvent]]
 """Events with their ``seq``."""
@@ -317,7 +314,9 @@ def _stored_firsts(
     statement = _FIRSTS_SQL[connection.dialect.name]
     for source, group in groupby(keys, key=lambda key: key[0]):
         ids = json_text([event_id for _, event_id in group])
-        for event_id, seq, *first in run(connection, statement, (owner, source, ids)):
+        for event_id, seq, *first in run(
+            connection, statement=statement, parameters=(owner, source, ids)
+        ):
             found[source, event_id] = (seq, _First(*first))
     return found
 

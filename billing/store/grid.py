@@ -126,10 +126,10 @@ def share_account_grids(
     """
     if connection.dialect.name == "postgresql":
         held = "= ANY(%s) ORDER BY account FOR SHARE"
-        found = run(connection, _ACCOUNTS_SQL + held, (list(accounts),))
+        found = run(connection, statement=_ACCOUNTS_SQL + held, parameters=(list(accounts),))
     else:
         held = "IN (SELECT value FROM json_each(?))"
-        found = run(connection, _ACCOUNTS_SQL + held, (json_text(accounts),))
+        found = run(connection, statement=_ACCOUNTS_SQL + held, parameters=(json_text(accounts),))
     return {
         account: AccountGrid(
             account=account, grid_version=grid_version, agreement_version=agreement_version

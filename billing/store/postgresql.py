@@ -106,7 +106,7 @@ def _prepare(connection: Any, entry: ConnectionPoolEntry, *, where: str) -> None
 
 
 def _begin(connection: Connection) -> None:
-    run(connection, _BEGIN[connection.get_execution_options()["access"]])
+    run(connection, statement=_BEGIN[connection.get_execution_options()["access"]])
 
 
 def append_only_rules(table: str) -> tuple[str, ...]:

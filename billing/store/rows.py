@@ -50,16 +50,15 @@ def read_records(connection: Connection, *, query: Select[Any], record: type[R])
 
 def append_record(connection: Connection, *, table: Table, record: Any) -> None:
     """Insert one record, a dataclass."""
-    names = _names_of(type(record), table)
+    names = _columns_had(table, tuple(field.name for field in fields(record)))
     row = tuple(getattr(record, name) for name in names)
     append_rows(connection, table=table, names=names, rows=[row])
 
 
 @lru_cache(maxsize=64)
-def _names_of(record: type[Any], table: Table) -> tuple[str, ...]:
-    """The columns that a record has, in the order of the table."""
-    known = {field.name for field in fields(record)}
-    return tuple(column.name for column in table.c if column.name in known)
+def _columns_had(table: Table, fields: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that are fields of a record, in the order of the table."""
+    return tuple(column.name for column in table.c if column.name in fields)
 
 
 def append_rows(
@@ -68,11 +67,11 @@ def append_rows(
     """Insert many rows, as tuples in the order of ``names``, which is that of the table."""
     if not rows:
         return
-    _check_order(table, names)
     if connection.dialect.name == "postgresql":
+        _check_order(table, names)
         copy_rows(connection, table=table, names=names, rows=rows)
         return
-    run_each(connection, _insert_sql(table, names, connection.dialect), rows=rows)
+    run_each(connection, statement=_insert_sql(table, names, connection.dialect), rows=rows)
 
 
 def append_free(
@@ -82,9 +81,8 @@ def append_free(
 
     The key of no row stands twice among them.
     """
-    _check_order(table, names)
     statement = _insert_sql(table, names, connection.dialect) + " ON CONFLICT DO NOTHING"
-    return run_each(connection, statement, rows=rows)
+    return run_each(connection, statement=statement, rows=rows)
 
 
 def upsert(table: Table, *, dialect: Dialect) -> sqlite.Insert | postgresql.Insert:
@@ -111,6 +109,7 @@ def _check_order(table: Table, names: tuple[str, ...]) -> None:
 
 @lru_cache(maxsize=64)
 def _insert_sql(table: Table, names: tuple[str, ...], dialect: Dialect) -> str:
+    _check_order(table, names)
     # The driver takes the tuples as they are: the statement's own machinery costs more for each
     # row than the database does.
     return str(insert(table).compile(dialect=dialect, column_keys=list(names)))

@@ -98,8 +98,8 @@ def _prepare(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None
 
 def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options()["access"] != "read"
-    run(connection, f"PRAGMA query_only={'OFF' if writes else 'ON'}")
-    run(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
+    run(connection, statement=f"PRAGMA query_only={'OFF' if writes else 'ON'}")
+    run(connection, statement="BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def append_only_triggers(table: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 
-def run(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> Any:
+def run(connection: Connection, *, statement: str, parameters: Sequence[Any] = ()) -> Any:
     """Run one statement in the transaction of a connection; gives the cursor of the driver.
 
     The statement marks its parameters as the driver does.
@@ -28,7 +28,7 @@ def run(connection: Connection, statement: str, parameters: Sequence[Any] = ()) 
         raise dressed(connection, statement=statement, driver=driver, error=error) from error
 
 
-def run_each(connection: Connection, statement: str, *, rows: Sequence[tuple[Any, ...]]) -> int:
+def run_each(connection: Connection, *, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
     """Run a statement of SQLite for each of some rows of parameters; gives how many it changed."""
     driver: Any = connection.connection.driver_connection
     try:
@@ -38,12 +38,13 @@ def run_each(connection: Connection, statement: str, *, rows: Sequence[tuple[Any
     return changed
 
 
-def dressed(
-    connection: Connection, *, statement: str, driver: Any, error: Exception
-) -> BaseException:
+def dressed(connection: Connection, *, statement: str, driver: Any, error: Any) -> BaseException:
     """An error of the driver's connection as SQLAlchemy raises it."""
     lost = bool(connection.dialect.is_disconnect(error, driver, None))
     if lost:
         connection.invalidate(error)
     base = connection.dialect.loaded_dbapi.Error
-    return DBAPIError.instance(statement, None, error, base, connection_invalidated=lost)
+    found: BaseException = DBAPIError.instance(
+        statement, None, error, base, connection_invalidated=lost
+    )
+    return found

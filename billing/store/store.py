@@ -164,7 +164,7 @@ def _check_revision(connection: Connection, *, where: str) -> None:
     upgrade = f"run tokenworks db upgrade --store {where}"
     try:
         # Asked in each transaction: looking for the table first costs more than all the rest.
-        (revision,) = run(connection, _REVISION_QUERY).fetchone() or (None,)
+        (revision,) = run(connection, statement=_REVISION_QUERY).fetchone() or (None,)
     except DBAPIError as error:
         # PostgreSQL says what it is, and takes no more questions; SQLite is asked.
         state = getattr(error.orig, "sqlstate", "")

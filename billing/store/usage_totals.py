@@ -142,9 +142,9 @@ def _add(connection: Connection, *, totals: Sequence[UsageTotal]) -> None:
     if not rows:
         return
     if connection.dialect.name == "sqlite":
-        run_each(connection, _upsert_sql(connection.dialect), rows=rows)
+        run_each(connection, statement=_upsert_sql(connection.dialect), rows=rows)
     else:
-        run(connection, _UPSERT_ALL, (json_text(rows),))
+        run(connection, statement=_UPSERT_ALL, parameters=(json_text(rows),))
 
 
 def _rows(totals: Sequence[UsageTotal]) -> Iterator[tuple[Any, ...]]:

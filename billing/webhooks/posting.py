@@ -1,7 +1,8 @@
 """Sending one message once: sign it, connect to a checked address, post it, read the status.
 
-Invariant: an attempt ends within its time whatever the receiver does; it follows no redirect, uses
-no proxy, and reads no more than the head of an answer and 1 KiB.
+Invariant: once its name was looked up, an attempt ends within its time whatever the receiver does,
+and where the look-up took all of that nothing is sent; it follows no redirect, uses no proxy, and
+reads no more than the head of an answer and 1 KiB.
 """
 
 from __future__ import annotations

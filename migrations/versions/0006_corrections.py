@@ -85,18 +85,21 @@ def upgrade() -> None:
 def _backfills() -> None:
     op.create_table(
         "backfills",
+        sa.Column("seq", WHOLE, nullable=False),
         *(sa.Column(name, WORDS, nullable=False) for name in ("backfill", "account")),
         sa.Column("start_at", WHOLE, nullable=False),
         sa.Column("end_at", WHOLE, nullable=False),
         *(sa.Column(name, WORDS, nullable=False) for name in ("reason", "by")),
         sa.Column("opened_at", WHOLE, nullable=False),
-        sa.PrimaryKeyConstraint("backfill", name=op.f("pk_backfills")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_backfills")),
+        sa.UniqueConstraint("backfill", name=op.f("uq_backfills_backfill")),
         *_named("backfills", names=("backfill", "account", "reason", "by")),
         sa.CheckConstraint("start_at >= 0", name=op.f("ck_backfills_start_at_bounded")),
         sa.CheckConstraint("opened_at >= 0", name=op.f("ck_backfills_opened_at_bounded")),
         sa.CheckConstraint("start_at < end_at", name=op.f("ck_backfills_ends_later")),
         sqlite_strict=True,
     )
+    op.create_index(op.f("ix_backfills_account_seq"), "backfills", ["account", "seq"])
     words = ("owner", "source", "id", "payload_digest")
     op.create_table(
         "backfill_events",

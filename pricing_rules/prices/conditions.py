@@ -28,7 +28,7 @@ Threshold = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
 def _known_unit(name: str) -> str:
     if name not in UNITS:
-        raise ValueError(f'"{name:.60}" is not a unit; see the unit registry')
+        raise ValueError(f'"{name:.60}" is not a unit; tokenworks schema usage-event lists them')
     return name
 
 

@@ -58,7 +58,7 @@ EventTime = Annotated[
 
 class UsageData(Document):
     """What was served: ``request_tokens`` (the size that context steps look at) defaults to
-    input_tokens.
+    input_tokens. ``attributes`` are for whoever reads the event: no store keeps or compares them.
     """
 
     model: Name

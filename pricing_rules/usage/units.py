@@ -174,7 +174,7 @@ def scaled_count(unit: str, *, count: object) -> int:
     float, a negative or huge count, or a string that is off the scale.
     """
     if unit not in UNITS:
-        raise ValueError(f'"{unit:.60}" is not a unit; see the unit registry')
+        raise ValueError(f'"{unit:.60}" is not a unit; tokenworks schema usage-event lists them')
     if unit == REQUESTS:
         raise ValueError('"requests" is the number of events; leave it out')
     scale = UNITS[unit].scale

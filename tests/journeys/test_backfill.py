@@ -132,8 +132,9 @@ def test_a_dry_run_shows_what_would_be_done_and_does_nothing(store: Path) -> Non
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
 def test_any_usage_file_is_loaded(store: Path, form: str) -> None:
-    ran = _load(store, event(9, {"input_tokens": M}), event(8, {"input_tokens": 2 * M}), form=form)
-    assert (ran.code, ran.json["received"], ran.json["duplicate"]) == (0, 2, 0)
+    twice = event(9, {"input_tokens": M})
+    ran = _load(store, twice, event(8, {"input_tokens": 2 * M}), twice, form=form)
+    assert (ran.code, ran.json["received"], ran.json["duplicate"]) == (0, 3, 1)
     (listed,) = _json(store, "backfill", "list", "--account", "a")["backfills"]
     shown = _json(store, "backfill", "show", listed["backfill"])
     assert shown == {"schema": "tokenworks.backfill/1", **listed}
@@ -196,7 +197,7 @@ def test_what_is_refused_is_one_sentence(store: Path) -> None:
     for words, sentence in (
         (("show", "bf_none"), "backfill bf_none: was never opened; check its name"),
         (("drop", name), f"backfill {name}: was applied already; open another one"),
-        (("revert", name, "--reason", " "), "reason: is empty; say why it is reverted"),
+        (("revert", name, "--reason", " "), "reason: is empty; say it"),
         (("revert", "bf_none", "--reason", "r"), "backfill bf_none: was never opened"),
     ):
         now = "" if words[0] == "show" else NOVEMBER

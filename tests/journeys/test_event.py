@@ -159,9 +159,14 @@ def test_before_the_close_nothing_is_corrected_on_the_invoice(store: Path, tmp_p
     assert [(one["kind"], one["amount_minor"]) for one in invoice["lines"]] == [("usage", 1260)]
 
 
-def test_a_month_of_voided_usage_alone_has_nothing_due(store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("between", [False, True])
+def test_a_month_of_voided_usage_alone_has_nothing_due(
+    store: Path, tmp_path: Path, between: bool
+) -> None:
     events = [event(7, {"input_tokens": 7 * M}, time="2026-11-03T00:00:00Z")]
     assert run(store, "ingest", write_events(tmp_path, events, form="jsonl"), now=LATER).code == 0
+    if between:  # it was voided in a later epoch than it came in
+        assert run(store, "seal", now=LATER).code == 0
     told(store, "event", "void", "gw", "e7", "--reason", "a test", now=LATER)
     november = told(store, "close", "--period", "2026-11", now=DECEMBER)
     assert [one["state"] for one in november["periods"]] == ["nothing due"]

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from tests.house.tree import REPOSITORY
 from tests.journeys.kill_gateway import POINTS, THREADS
 from tests.journeys.test_serve import made_key, stored_ids
 from tests.survival.forked_services import Order
-from tests.survival.killing import forking
+from tests.survival.killing import Forking, Service, forking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +80,33 @@ def made_yard(folder: Path, *, between: Wire) -> Yard:
     return Yard(folder=folder, store=store, key=made_key(store), wire=between)
 
 
-def test_a_gateway_that_dies_at_any_step_loses_and_doubles_nothing(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
+    """What starts services, one at a time."""
+    with forking(tmp_path_factory.mktemp("services")) as process:
+        yield process
+
+
+def started(services: Forking, *, yard: Yard, stack: ExitStack) -> Service:
+    """A service on the store of a yard; where a test fails it is killed."""
+    service = services.start(Order(store=str(yard.store)))
+
+    def end_it() -> None:
+        if service.ended is None:
+            service.kill()
+            service.wait()
+
+    stack.callback(end_it)
+    yard.wire.target_port = service.port
+    return service
+
+
+def test_a_gateway_that_dies_at_any_step_loses_and_doubles_nothing(
+    tmp_path: Path, services: Forking
+) -> None:
     with wire(0) as between, ExitStack() as stack:
         yard = made_yard(tmp_path, between=between)
-        service = stack.enter_context(forking(tmp_path)).start(Order(store=str(yard.store)))
-        between.target_port = service.port
+        service = started(services, yard=yard, stack=stack)
         for number, point in enumerate(POINTS):
             dying = yard.gateway(f"{number}", events=500, at=(point, 2 + number))
             stack.callback(end, dying)
@@ -93,7 +115,7 @@ def test_a_gateway_that_dies_at_any_step_loses_and_doubles_nothing(tmp_path: Pat
         assert service.stop() == 0
 
 
-def storm(folder: Path, *, seed: int, rounds: int) -> None:
+def storm(folder: Path, *, services: Forking, seed: int, rounds: int) -> None:
     """Gateways and the service are killed at random moments, and answers are lost on the way.
 
     In each round the service dies, and one of the two gateways; the other goes on without it.
@@ -101,15 +123,14 @@ def storm(folder: Path, *, seed: int, rounds: int) -> None:
     drawn = random.Random(seed)
     with wire(0) as between, ExitStack() as stack:
         yard = made_yard(folder, between=between)
-        services = stack.enter_context(forking(folder))
         gateways: list[subprocess.Popen[bytes]] = []
         for number in range(rounds):
             while len(gateways) < 2:
                 name = f"{number}-{len(gateways)}"
                 gateways.append(yard.gateway(name, events=100_000))
                 stack.callback(end, gateways[-1])
-            service = services.start(Order(store=str(yard.store)))
-            between.target_port, between.cuts = service.port, drawn.randrange(3)
+            service = started(services, yard=yard, stack=stack)
+            between.cuts = drawn.randrange(3)
             before = len(yard.ids("recorded"))
             while len(yard.ids("recorded")) < before + 10 * THREADS:
                 assert all(one.poll() is None for one in gateways)
@@ -121,8 +142,8 @@ def storm(folder: Path, *, seed: int, rounds: int) -> None:
             assert (service.wait()["killed_by"], dying.wait()) == (signal.SIGKILL, -signal.SIGKILL)
         for one in gateways:
             end(one)
-        service = services.start(Order(store=str(yard.store)))
-        between.target_port, between.cuts = service.port, 0
+        service = started(services, yard=yard, stack=stack)
+        between.cuts = 0
         yard.settle()
         assert service.stop() == 0
 
@@ -134,12 +155,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_gateways_and_the_service_that_die_at_random_lose_and_double_nothing(
-    tmp_path: Path,
+    tmp_path: Path, services: Forking
 ) -> None:
-    storm(tmp_path, seed=1, rounds=2)
+    storm(tmp_path, services=services, seed=1, rounds=2)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(10))
-def test_a_long_storm_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
-    storm(tmp_path, seed=seed, rounds=20)
+def test_a_long_storm_loses_and_doubles_nothing(
+    tmp_path: Path, services: Forking, seed: int
+) -> None:
+    storm(tmp_path, services=services, seed=seed, rounds=20)

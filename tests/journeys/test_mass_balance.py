@@ -117,7 +117,7 @@ def test_models_have_our_names_and_those_of_one_side_are_named(tmp_path: Path) -
     ran = verified(store, *flags)
     assert ran.code == 1
     assert "maker/theirs, input_tokens: produced 200,000, received 0, lost 100 %" in ran.err
-    assert "ours, input_tokens: received 200,000, and no engine that was scraped has it" in ran.err
+    assert "ours, input_tokens: received 200,000 while no engine that was scraped had it" in ran.err
     assert verified(store, *flags, "--model", "maker/theirs=ours").code == 0
 
 
@@ -137,9 +137,34 @@ def test_servers_add_up_and_time_of_a_restart_is_on_neither_side(tmp_path: Path)
     assert ran.code == 0
     assert "produced 200,000, received 201,000, surplus 0.5 %" in ran.text
     assert (
-        "m: an engine began again between 2026-10-02T11:58:00Z and 2026-10-02T11:59:30Z, so that "
-        "time is on neither side" in ran.err
+        "m: an engine began again, came or went between 2026-10-02T11:58:00Z and "
+        "2026-10-02T11:59:30Z, so that time is on neither side" in ran.err
     )
+
+
+def test_what_comes_in_after_an_engine_went_is_named(tmp_path: Path) -> None:
+    store = store_with(tmp_path, received=200)
+    # The engine is there for the first half hour; the events are of the first seconds of the hour.
+    moments = ("2026-10-02T11:00:00Z", "2026-10-02T11:30:00Z", FIRST_AT, LAST_AT)
+    other = served(7, out=7, model="n")
+    texts = [served(n, out=n, further=other.splitlines()) for n in (0, 0)] + [other, other]
+    ran = verified(store, *produced(tmp_path, *texts, moments=moments))
+    assert ran.code == 0
+    # 200 in the hour; the one before it is in the half hour in which the engine went
+    assert "m, input_tokens: received 200,000 while no engine that was scraped had it" in ran.err
+    assert "m, output_tokens: received 100,000 while no engine" in ran.err
+
+
+def test_an_engine_that_began_again_and_counted_on_is_no_surplus(tmp_path: Path) -> None:
+    store = store_with(tmp_path, received=200)
+    # It counted 50 before it began again, and 200,000 since then: that is no 199,950.
+    texts = [
+        served(count, out=count // 2, further=[f"process_start_time_seconds {start}"])
+        for count, start in ((50, 1.5e9), (200_000, 1.6e9))
+    ]
+    ran = verified(store, *produced(tmp_path, *texts))
+    assert ran.code == 1
+    assert "m, input_tokens: no time was seen whole between two scrapes" in ran.err
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared data is not beside this repository")

@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from billing.cli.main import COMMANDS
 from tests.journeys.made_files import amounts, book, card, rate_of, tokenworks, write_json
+from tests.journeys.test_serve import serving
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -70,3 +74,41 @@ def test_the_usage_event_of_the_readme_is_one(tmp_path: Path) -> None:
     # 1,200 inclusive of 400 cached: leaves of 800, 400 and 300.
     found = {unit: amount for (*_, unit), amount in amounts(ran.json).items()}
     assert found == {"input_tokens": "800", "cache_read_tokens": "400", "output_tokens": "300"}
+
+
+def test_a_gateway_in_five_steps_is_one(tmp_path: Path) -> None:
+    text = (REPOSITORY / "billing" / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## A gateway in five steps\n")[2].partition("\n## ")[0]
+    before, code, after = re.findall(r"^```(?:sh|python)\n(.*?)^```$", section, re.M | re.DOTALL)
+    store, keys = tmp_path / "billing.db", []
+    upgrade, *makes, serve = [
+        shlex.split(line.replace("billing.db", str(store)), comments=True)[1:]
+        for line in before.splitlines()
+        if not line.startswith("#")
+    ]
+    assert (upgrade[0], serve[0]) == ("db", "serve")
+    for arguments in (upgrade, *makes):
+        ran = tokenworks(*arguments, "--format", "json")
+        assert ran.code == 0, ran.err
+        keys.append(ran.json.get("key"))
+    _, ingest, account = keys
+    assert serve == ["serve", "--store", str(store)]
+    with serving(store) as running:
+        service = f"http://127.0.0.1:{running.port}"
+        own = {"http://127.0.0.1:8080": service, "tw_...": ingest}
+        own["usage.db"] = str(tmp_path / "usage.db")
+        for shown, here in own.items():
+            assert code.count(shown) == 1
+            code = code.replace(shown, here)
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
+        curl = shlex.split(after, comments=True)
+        assert curl[:3] == ["curl", "-H", "Authorization: Bearer tw_..."]
+        path = curl[3].removeprefix("http://127.0.0.1:8080")
+        today = datetime.now(UTC).date()  # the event is of now, whenever this is run
+        for shown, days in (("2026-11-01", -1), ("2026-12-01", 2)):
+            assert path.count(shown) == 1
+            path = path.replace(shown, str(today + timedelta(days=days)))
+        status, answer = running.ask("GET", f"{path}&step=period", key=account)
+    assert status == 200, answer
+    counts = {one["unit"]: one["count"] for one in answer["data"]}
+    assert counts == {"output_tokens": 300, "requests": 1}

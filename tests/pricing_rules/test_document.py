@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from pricing_rules.document import (
     MAX_DEPTH,
@@ -274,6 +275,19 @@ def test_a_yaml_document_says_the_line() -> None:
 def test_a_missing_field_has_the_line_of_what_lacks_it() -> None:
     with pytest.raises(DocumentError, match=r"^f:2 pools\[0\]\.name: missing field"):
         load_yaml(Factory, b"pools:\n  - accelerators: 2\n", name="f")
+
+
+class Crew(Document):
+    """A list with bounds."""
+
+    names: Annotated[tuple[Name, ...], Field(min_length=1, max_length=2)]
+
+
+@pytest.mark.parametrize("count, said", [(0, "1, and holds 0"), (3, "2; it holds more")])
+def test_a_list_says_how_many_it_may_hold(count: int, said: str) -> None:
+    assert len(load_json(Crew, b'{"names": ["a", "b"]}', name="crew").names) == 2
+    with pytest.raises(DocumentError, match=rf"^crew names: must hold at (least|most) {said}$"):
+        load_json(Crew, json.dumps({"names": ["a"] * count}).encode(), name="crew")
 
 
 class Choice(Document):

@@ -308,7 +308,7 @@ def test_a_window_reads_as_people_read_it() -> None:
     "change, sentence",
     [
         ({"zone": "Berlin"}, 'zone: "Berlin" is not an IANA time zone such as Europe/Berlin'),
-        ({"times": []}, "times: tuple should have at least 1 item after validation, not 0"),
+        ({"times": []}, "times: must hold at least 1, and holds 0"),
         (
             {"times": [{**NIGHT, "start_time": "24:00"}]},
             'times[0].start_time: must be a time of day such as "08:30", not "24:00"',

@@ -28,7 +28,7 @@ PRODUCED_UNITS: Final[tuple[ProducedUnit, ...]] = get_args(ProducedUnit)
 
 BalanceVerdict = Literal["balanced", "lost", "surplus", "unknown", "not scraped"]
 """``lost`` and ``surplus``: by more than is allowed. ``unknown``: no interval of the model was seen
-whole. ``not scraped``: events name the model, and no engine does."""
+whole. ``not scraped``: events name the model at a time at which no engine has it."""
 
 Received = Mapping[tuple[str, str], int]
 """Leaf counts of events by model and unit."""
@@ -114,7 +114,7 @@ class MassBalance:
         """What a person should read: every row that is not balanced, and time that is hidden."""
         said = [f"{row.model}, {row.unit}: {_why(row)}" for row in self.rows if _why(row)]
         said += [
-            f"{model}: an engine began again between {moment_text(one.start_at)} and "
+            f"{model}: an engine began again, came or went between {moment_text(one.start_at)} and "
             f"{moment_text(one.end_at)}, so that time is on neither side"
             for model, periods in self.hidden.items()
             for one in periods
@@ -137,7 +137,7 @@ def _why(row: BalanceRow) -> str:
     if row.verdict == "unknown":
         return "no time was seen whole between two scrapes; scrape more often"
     if row.verdict == "not scraped":
-        return f"received {row.received:,}, and no engine that was scraped has it"
+        return f"received {row.received:,} while no engine that was scraped had it"
     return "" if row.verdict == "balanced" else row.text()
 
 
@@ -194,9 +194,11 @@ def balance(
     window: Period,
     allowed_share: Fraction,
 ) -> MassBalance:
-    """Compare each model over its own periods, and name those of the window that no engine knows.
+    """Compare each model over its own periods, and name what came in of it at other times of the
+    window, in a row of its own; of a model that no engine has, at any time.
 
-    ``received``: what events brought in, for the window and for each period of a model.
+    ``received``: what events brought in, for the window and for each period of a model, hidden
+    ones, too.
     ``allowed_share``: a difference up to this share of what was produced is no finding.
     """
     rows = [
@@ -204,10 +206,12 @@ def balance(
         for one in produced
         for unit in PRODUCED_UNITS
     ]
-    scraped = {one.model for one in produced}
-    for model in sorted({model for model, _ in received[window]} - scraped):
+    known = {one.model: (*one.periods, *one.hidden) for one in produced}
+    for model in sorted({model for model, _ in received[window]}):
         for unit in PRODUCED_UNITS:
-            count = _count(received[window], model=model, unit=unit)
+            count = _count(received[window], model=model, unit=unit) - sum(
+                _count(received[period], model=model, unit=unit) for period in known.get(model, ())
+            )
             if count:
                 rows.append(
                     BalanceRow(

@@ -4,8 +4,9 @@ over a window.
 A counter says how much since its process began; only the difference of two scrapes is a fact. A
 process that began again in between has a new origin, so what it counted in that interval is lost.
 
-Invariant: an interval in which a counter fell, came or went counts for nothing, neither its tokens
-nor its seconds, so that a rate over a window is one of the intervals that were seen whole.
+Invariant: an interval in which a counter fell, came or went, or its process says that it began
+again, counts for nothing, neither its tokens nor its seconds: a rate over a window is one of the
+intervals that were seen whole.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _TTFT: Final = ("vllm:time_to_first_token_seconds",)
 # The newer name first: some releases publish both.
 _TPOT: Final = ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")
 _ENERGY: Final = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
+_BEGAN: Final = "process_start_time_seconds"
 
 _TOKEN_NAMES: Final = frozenset(
     {_INPUT, _OUTPUT, _BY_SOURCE, _REQUESTS}
@@ -45,7 +47,7 @@ _FROM_START: Final = frozenset({_INPUT, _OUTPUT, _ENERGY})
 # Of vLLM and SGLang; input with the cached tokens.
 _INPUTS: Final = frozenset({_INPUT, "sglang:prompt_tokens_total"})
 _OUTPUTS: Final = frozenset({_OUTPUT, "sglang:generation_tokens_total"})
-_READ: Final = _TOKEN_NAMES | _INPUTS | _OUTPUTS | {_ENERGY}
+_READ: Final = _TOKEN_NAMES | _INPUTS | _OUTPUTS | {_ENERGY, _BEGAN}
 
 Labels = frozenset[tuple[str, str]]
 Series = tuple[str, Labels]
@@ -169,7 +171,8 @@ def _produced(
     series: set[Series], *, before: Mapping[Series, float], after: Mapping[Series, float]
 ) -> tuple[int, int] | None:
     """Input and output by which the counters of one model rose; None where that is not known."""
-    risen = _risen(series, before=before, after=after)
+    began = {key for key in before if key[0] == _BEGAN}
+    risen = _risen(series | began, before=before, after=after)
     stood = {name for name, _ in series & before.keys()}
     if risen is None or not {name for name, _ in series} <= stood:
         return None
@@ -235,7 +238,7 @@ def _token_window(
         (name, labels)
         for values in read
         for name, labels in values
-        if name in _TOKEN_NAMES and dict(labels).get("model_name", "") == model
+        if name == _BEGAN or (name in _TOKEN_NAMES and dict(labels).get("model_name", "") == model)
     }
     rise = _rise(series, scrapes=scrapes, read=read, about=model or "the model")
     inputs, outputs, requests = rise.of(_INPUT), rise.of(_OUTPUT), rise.of(_REQUESTS)
@@ -321,6 +324,8 @@ def _risen(
         came = key not in before and key[0] in _FROM_START
         if came or key not in after or after[key] < before.get(key, 0.0):
             return None
+        if key[0] == _BEGAN and after[key] != before.get(key, after[key]):
+            return None  # it has counted past what it had before
     return {key: after[key] - before.get(key, 0.0) for key in present} or None
 
 

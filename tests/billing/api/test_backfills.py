@@ -103,7 +103,7 @@ def test_staging_takes_every_form_of_events_and_names_what_it_refuses(made: Made
     answer = staged(made, name, [sent(6, time="2026-11-01T00:00:00Z"), 5])
     assert answer.status_code == 400
     assert answer.json()["type"] == "urn:tokenworks:problem:events-refused"
-    assert answer.json()["detail"].startswith("no event was staged; the first: 2026-11-01")
+    assert answer.json()["detail"].startswith("no event was staged; the first: /time 2026-11-01")
     assert made.get(f"/v1/backfills/{name}").json()["staged"] == 4
 
 

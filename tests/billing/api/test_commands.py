@@ -255,9 +255,10 @@ def test_a_command_is_json_in_utf_8(made: Made, media_type: str, status: int) ->
 @pytest.mark.parametrize(
     "body, said",
     [
-        (b"", "the file is empty"),
-        (b"{", "is not JSON"),
-        (b"[]", "should be an object"),
+        (b"", "body: is empty; send a JSON object"),
+        (b" \n", "body: is empty; send a JSON object"),
+        (b"{", "body:1:2: this is not JSON"),
+        (b"[]", "body: input should be an object"),
         (b"\xff", "is not UTF-8"),
         (b'{"scope":"ingest","scope":"operator","name":"x"}', "stands twice"),
         (b'{"scope":"ingest","name":"x","prefix":"tw_0"}', "unknown field"),
@@ -274,6 +275,15 @@ def test_a_body_that_is_none_is_one_sentence(made: Made, body: bytes, said: str)
     answer = made.command("/v1/keys", body)
     assert (answer.status_code, keys_made(made)) == (400, 0)
     assert said in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("size, status", [(1_023, 201), (1_024, 201), (1_025, 413)])
+def test_a_service_that_takes_smaller_bodies_takes_no_larger_commands(
+    size: int, status: int
+) -> None:
+    with made_service(max_body_bytes=1_024) as made:
+        answer = made.command("/v1/keys", json_of(KEY).ljust(size))
+    assert answer.status_code == status, answer.text
 
 
 def test_no_body_of_a_command_is_a_fault_of_ours() -> None:

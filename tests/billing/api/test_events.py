@@ -121,6 +121,24 @@ def test_where_no_event_is_stored_the_answer_is_a_problem(made: Made) -> None:
     assert verify(made.store).holds  # they were received all the same
 
 
+def test_events_that_differ_in_attributes_alone_are_one(made: Made) -> None:
+    assert verdicts(made.post(sent(1, attributes={"trace": "a"}))) == ["accepted"]
+    assert verdicts(made.post(sent(1, attributes={"trace": "b"}))) == ["duplicate"]
+    assert verdicts(made.post(sent(1))) == ["duplicate"]
+
+
+def test_a_problem_says_where_the_first_event_is_wrong(made: Made) -> None:
+    wrong = {**sent(1), "data": {**sent(1)["data"], "outcome": "won"}}
+    detail = made.post([wrong, sent(2, time="soon")], form=BATCH).json()["detail"]
+    assert detail.startswith("no event was stored; the first: /data/outcome input should be")
+
+
+def test_a_blank_line_is_no_event_and_is_named_as_such(made: Made) -> None:
+    answer = made.post(lines([sent(1)]) + b"\n \r\n" + lines([sent(2)]), form=LINES)
+    assert verdicts(answer) == ["accepted", "rejected", "accepted"]
+    assert answer.json()["events"][1]["reason"] == "is blank; leave it out"
+
+
 @pytest.mark.parametrize(
     "form, body, status, said",
     [
@@ -155,12 +173,17 @@ def test_ten_thousand_events_are_one_request(made: Made) -> None:
     assert verify(made.store).holds
 
 
+PACKED = gzip.compress(json.dumps(sent(1)).encode(), mtime=0)
+
+
 @pytest.mark.parametrize(
     "body, encoding, status",
     [
         (gzip.compress(b" " * (16 * 2**20 + 1), mtime=0), "gzip", 413),  # 16 MiB in 16 kB
-        (gzip.compress(b"{}", mtime=0)[:-3], "gzip", 400),
-        (gzip.compress(b"{}", mtime=0) + b"more", "gzip", 400),
+        (PACKED, "gzip", 200),
+        (PACKED[:-3], "gzip", 400),
+        (PACKED + b"more", "gzip", 400),
+        (PACKED + PACKED, "gzip", 400),
         (b"no gzip", "gzip", 400),
         (b"{}", "br", 415),
         (gzip.compress(gzip.compress(b"{}", mtime=0), mtime=0), "gzip, gzip", 415),

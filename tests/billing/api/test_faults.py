@@ -169,6 +169,13 @@ def test_after_the_disk_failed_once_nothing_is_stored_and_the_service_is_not_rea
     assert usage_facts(made.file) == before
 
 
+def test_a_service_whose_writer_has_ended_is_not_ready_although_the_store_is(made: Made) -> None:
+    made.service.writer.stop()
+    ready = made.get("/readyz")
+    assert (ready.status_code, ready.headers["retry-after"]) == (503, "1")
+    assert made.get("/v1/accounts").status_code == 200
+
+
 def test_a_store_that_another_process_holds_is_busy_and_not_a_fault_of_ours(made: Made) -> None:
     with failing(StoreBusyError(made.store.where, "is in use"), at="write.begun"):
         answer = made.post(sent(1))

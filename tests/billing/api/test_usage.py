@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from itertools import count
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -101,6 +102,44 @@ def test_pages_put_together_are_the_sums_of_the_events_and_of_the_totals(made: M
         assert whole == +kept
 
     each()
+
+
+def test_units_of_a_sum_are_disjoint(made: Made) -> None:
+    event = sent(1, time="2026-10-02T12:30:00Z")
+    event["data"]["units"] = {"input_tokens": 1_200, "cache_read_tokens": 400}
+    made.post(event)
+    counts = {one["unit"]: one["count"] for one in all_sums(made)}
+    # 1,200 reported, of which 400 were cached: 800 + 400.
+    assert counts == {"input_tokens": 800, "cache_read_tokens": 400, "requests": 1}
+    text = made.client.get("/openapi.json").json()["paths"]["/v1/accounts/{account}/usage"]
+    assert "Units are disjoint" in text["get"]["description"]
+
+
+def test_an_account_whose_name_holds_slashes_is_asked_for_by_it(made: Made) -> None:
+    for number, account in enumerate(("team/alice", "../a", "/"), start=1):
+        made.post(sent(number, number, account=account))
+        own = made.key("account", account=account)
+        name = quote(account, safe="")
+        assert made.get(f"/v1/accounts/{name}", key=own).json()["account"] == account
+        answer = made.usage(name, key=own)
+        assert (answer.status_code, answer.json()["account"]) == (200, account)
+        assert answer.json()["data"][0]["count"] == number
+        assert made.usage(name.replace("%2F", "%2f"), key=own).content == answer.content
+        # Nor one whose name begins with its own, or is a part of it.
+        for other in (f"{account}b", account[:-1] or "a", "team", "a"):
+            assert made.usage(quote(other, safe=""), key=own).status_code == 404
+    assert 'route="/v1/accounts/{account}/usage",status="200"} 6.0' in made.get("/metrics").text
+
+
+def test_a_question_that_says_one_thing_twice_is_refused(made: Made) -> None:
+    headers = {"authorization": f"Bearer {made.operator}"}
+    for query in ("account=a&limit=1&account=b", "account=a&account=a"):
+        answer = made.client.get(f"/v1/events?{query}", headers=headers)
+        assert answer.status_code == 400
+        assert answer.json()["detail"] == "query account: is given twice; give it once"
+    assert made.client.get("/v1/events?account=a&limit=1", headers=headers).status_code == 200
+    # Who has no key is told nothing of it.
+    assert made.client.get("/v1/events?account=a&account=a").status_code == 401
 
 
 def test_a_sum_says_its_step_and_its_scale(made: Made) -> None:

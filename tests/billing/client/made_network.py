@@ -42,7 +42,8 @@ def problem(status: int, **headers: str) -> Answer:
 @dataclass(slots=True)
 class MadeService:
     """Takes events in memory. ``rule``: what it answers instead to a batch, where it gives
-    something; ``asked``: when each request came, on the monotonic clock.
+    something; ``asked``: when each request came, on the monotonic clock; ``callers``: the ports
+    that connections came from.
     """
 
     port: int = 0
@@ -52,6 +53,7 @@ class MadeService:
     asked: list[float] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
+    callers: set[int] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -88,6 +90,7 @@ def made_service() -> Iterator[MadeService]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             made.keys.add(self.headers["authorization"])
+            made.callers.add(self.client_address[1])
             said = made.answer(gzip.decompress(body).splitlines())
             time.sleep(said.wait_s)
             with suppress(OSError):

@@ -130,6 +130,9 @@ def test_many_threads_and_asyncio_record_at_once(tmp_path: Path, service: MadeSe
         ({"id": "x" * 201}, "event id: "),
         ({"occurred_at": -1}, "must lie between 1970 and 2199"),
         ({"occurred_at": 10**18}, "must lie between 1970 and 2199"),
+        ({"occurred_at": 1.791e15}, "occurred_at: must be whole microseconds UTC, not 1791000"),
+        ({"occurred_at": True}, "occurred_at: must be whole microseconds UTC, not True"),
+        ({"occurred_at": "now"}, "occurred_at: must be whole microseconds UTC, not 'now'"),
         ({"outcome": "won"}, "event data.outcome: "),
         ({"attributes": {"a": None}}, "event: the attribute a must be"),
         ({"attributes": {"a": "x" * 65_536}}, "an event at most 65,536; leave out attributes"),
@@ -167,6 +170,14 @@ def test_an_event_that_is_json_already_is_recorded_as_it_is(
         ({"url": "billing.example"}, "url: must be such as https://billing.example"),
         ({"url": "ftp://billing.example"}, "url: must be such as"),
         ({"url": "http://x/?a=1"}, "url: must be such as"),
+        ({"url": "http://x?"}, "url: must be such as"),
+        ({"url": "http://x#part"}, "url: must be such as"),
+        ({"url": "http://x/\n"}, "url: must be such as"),
+        ({"url": " http://x"}, "url: must be such as"),
+        ({"url": "http://bücher.example"}, "url: must be such as"),
+        ({"url": "http://x:65536"}, "url: must be such as"),
+        ({"url": "http://x:0"}, "url: must be such as"),
+        ({"url": "http://[::1"}, "url: must be such as"),
         ({"key": ""}, "key: is not an API key"),
         ({"key": "a b"}, "key: is not an API key"),
         ({"key": "a\r\nx: y"}, "key: is not an API key"),
@@ -178,6 +189,43 @@ def test_a_client_that_could_never_send_is_not_made(
     with pytest.raises(ValueError, match=said), made_client(tmp_path, **differing):
         pass
     assert not (tmp_path / "spool.db").exists()
+
+
+def test_a_login_in_the_address_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="without a login") as raised,
+        made_client(tmp_path, url="https://dana:secret@billing.example"),
+    ):
+        pass
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name, least, most",
+    [
+        ("max_spool_events", 1, 1_000_000_000),
+        ("batch_events", 1, 1_000_000),
+        ("batch_bytes", 1, 2**30),
+        ("linger_s", 0.001, 3_600),
+        ("longest_wait_s", 0.01, 3_600),
+        ("answer_timeout_s", 0.1, 3_600),
+    ],
+)
+def test_a_number_with_which_nothing_would_be_sent_is_refused(
+    tmp_path: Path, name: str, least: float, most: float
+) -> None:
+    for taken in (least, most):
+        given: Json = {name: taken}
+        with made_client(tmp_path, **given):
+            pass
+    for refused in (0, -1, least * 0.9, most + 1, float("nan")):
+        given = {name: refused}
+        said = f"{name}: must be from {least} to {most}, not {refused}"
+        with (
+            pytest.raises(ValueError, match=re.escape(said)),
+            made_client(tmp_path, **given),
+        ):
+            pass
 
 
 def test_a_closed_client_says_so_and_closing_again_does_nothing(tmp_path: Path) -> None:

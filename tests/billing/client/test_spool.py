@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from billing.client.spool import Refusal, Spool, SpoolError, SpoolFullError
+from tests.billing.client.made_network import made_service
 from tests.billing.operations.made_ingest import made_store
 from tests.house.tree import REPOSITORY
 
@@ -203,6 +204,38 @@ def test_a_client_works_on_both_sides_of_a_fork(tmp_path: Path) -> None:
     ids = [json.loads(one)["id"] for one in texts(found)]
     assert sorted(ids) == ["before", "child-after", "parent-after", "parent-later"]
     found.close()
+
+
+HEIR = """
+import os, sys
+from pathlib import Path
+from billing.client import UsageClient
+client = UsageClient(
+    url=sys.argv[2], key="k", spool=Path(sys.argv[1]), source="gw", linger_s=0.02
+)
+def record(name):
+    client.record(account="a", model="m", service_tier="s", units={"input_tokens": 1}, id=name)
+    assert client.flush(timeout_s=30)
+record("parent")
+reading, writing = os.pipe()
+child = os.fork()
+if child:
+    client.close()
+    os.write(writing, b".")
+    assert os.waitpid(child, 0)[1] == 0
+else:
+    os.read(reading, 1)  # until the right to send is nobody's
+    record("child")
+    os._exit(0)
+"""
+
+
+def test_after_a_fork_no_connection_is_shared(tmp_path: Path) -> None:
+    with made_service() as service:
+        ran = run_child(HEIR, tmp_path / "spool.db", service.url)
+    assert ran.returncode == 0, ran.stderr
+    assert sorted(name for _, name in service.stored) == ["child", "parent"]
+    assert len(service.callers) == 2
 
 
 def test_a_disk_that_takes_no_more_is_said_and_what_was_appended_is_there(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import count
 
+from billing.operations.backfill import stage
 from billing.operations.correction import Corrected, WantedCorrection, correct_events
 from billing.operations.epoch import seal_epoch
 from billing.operations.grid import AccountCuts
@@ -19,8 +20,9 @@ from billing.store.epochs import current_epoch
 from billing.store.events import NewEvent, append_events
 from billing.store.store import Connection, Store
 from billing.store.usage_totals import read_all_totals
-from pricing_rules.period import parse_moment
+from pricing_rules.period import Period, parse_moment
 from pricing_rules.usage.units import REQUESTS
+from tests.billing.operations.made_backfill import OCTOBER, applied, opened
 from tests.billing.store.made_rows import delivery
 
 NOON_AT = parse_moment("2026-10-02T12:00:00Z")
@@ -114,3 +116,17 @@ def counted(store: Store, *, account: str = "a") -> Mapping[tuple[int, str], int
 def verdicts(corrected: Sequence[Corrected]) -> list[str]:
     """What became of corrections, in order."""
     return [one.verdict for one in corrected]
+
+
+def state(
+    store: Store,
+    name: str,
+    *events: NewEvent,
+    account: str = "a",
+    period: Period = OCTOBER,
+    now_at: int = NOW_AT,
+) -> None:
+    """A backfill that was applied: the usage of an account in a period is exactly these events."""
+    opened(store, name, period=period, account=account)
+    store.beside(lambda connection: stage(connection, backfill=name, events=events))
+    applied(store, len(events), name=name, now_at=now_at)

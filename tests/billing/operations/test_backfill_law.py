@@ -15,6 +15,7 @@ from billing.operations.epoch import seal_epoch
 from billing.operations.grid import AccountCuts, rebuild
 from billing.operations.live_usage import UsageQuestion, usage_page
 from billing.operations.new_events import new_event
+from billing.operations.reversal import revert
 from billing.operations.taken_in import OWNER, keep_totals
 from billing.operations.verify import verify
 from billing.store.deliveries import Delivery, append_delivery
@@ -47,11 +48,14 @@ COMMANDS = st.lists(
         st.tuples(st.just("backfill"), RANGES, SETS),
         st.tuples(st.just("revert"), st.integers(0, 4)),
         st.tuples(st.just("void"), st.sampled_from(IDS)),
+        st.tuples(st.just("void"), st.sampled_from(IDS)),
+        st.tuples(st.just("restore"), st.integers(0, 4)),
         st.tuples(st.just("seal")),
         st.tuples(st.just("rebuild")),
     ),
     max_size=8,
-)
+).map(lambda rest: [("ingest", set(range(HOURS))), *rest])
+"""Commands, after a first delivery: one event in each hour."""
 
 
 def hour_of(number: int) -> int:
@@ -75,14 +79,23 @@ class Done:
     reverted: bool = False
 
 
+@dataclass(slots=True, kw_only=True)
+class Voided:
+    """An event that was voided by a correction, and how many backfills there were by then."""
+
+    number: int
+    then: int
+    correction: str
+    reverted: bool = False
+
+
 @dataclass(slots=True)
 class Model:
     """Which events are stored and whether they count; what may be reverted."""
 
     counts: dict[int, bool] = field(default_factory=dict)
     backfills: list[Done] = field(default_factory=list)
-    voided: list[tuple[int, int]] = field(default_factory=list)
-    """Events that were voided, with how many backfills there were by then."""
+    voided: list[Voided] = field(default_factory=list)
 
     def backfill(self, hours: tuple[int, int], *, stated: set[int]) -> None:
         """State the usage of some hours."""
@@ -101,7 +114,15 @@ class Model:
             for other in self.backfills[nth + 1 :]
         )
         return not overlapped and not any(
-            number in one.turned and then > nth for number, then in self.voided
+            void.number in one.turned and void.then > nth and not void.reverted
+            for void in self.voided
+        )
+
+    def may_restore(self, void: Voided) -> bool:
+        """Whether no backfill in force came after it that says what is used at that time."""
+        return not any(
+            not one.reverted and one.hours[0] <= hour_of(void.number) < one.hours[1]
+            for one in self.backfills[void.then :]
         )
 
     def revert(self, nth: int) -> None:
@@ -124,10 +145,11 @@ def run(store: Store, commands: list[tuple[Any, ...]]) -> None:
             _backfill(store, model, hours=words[0], wanted=words[1], now_at=now_at)
         elif verb == "revert" and words[0] < len(model.backfills):
             _revert(store, model, nth=words[0], now_at=now_at)
-        elif verb == "void" and model.counts.get(words[0]):
-            _void(store, words[0], now_at=now_at)
-            model.counts[words[0]] = False
-            model.voided.append((words[0], len(model.backfills)))
+        elif verb == "void" and any(model.counts.values()):
+            _void(store, model, nth=words[0], now_at=now_at)
+        elif verb == "restore" and model.voided:
+            void = model.voided[words[0] % len(model.voided)]
+            _restore(store, model, void=void, now_at=now_at)
         elif verb == "seal":
             seal_epoch(store, by="me", now_at=now_at)
         elif verb == "rebuild" and model.counts:
@@ -177,10 +199,27 @@ def _backfill(
     model.backfill(hours, stated=inside)
 
 
-def _void(store: Store, number: int, *, now_at: int) -> None:
+def _void(store: Store, model: Model, *, nth: int, now_at: int) -> None:
+    """Void one of the events that count."""
+    known = sorted(number for number, counts in model.counts.items() if counts)
+    number = known[nth % len(known)]
     void = WantedCorrection(source="gw", id=f"e{number}", reason="r")
     with store.write() as connection:
-        correct_events(connection, owner=OWNER, wanted=[void], by="me", now_at=now_at)
+        (made,) = correct_events(connection, owner=OWNER, wanted=[void], by="me", now_at=now_at)
+    assert made.verdict == "accepted"
+    model.counts[number] = False
+    then = len(model.backfills)
+    model.voided.append(Voided(number=number, then=then, correction=made.correction))
+
+
+def _restore(store: Store, model: Model, *, void: Voided, now_at: int) -> None:
+    if void.reverted or model.may_restore(void):
+        revert(store, correction=void.correction, reason="r", by="me", now_at=now_at)
+        if not void.reverted:
+            model.counts[void.number] = void.reverted = True
+    else:
+        with pytest.raises(DocumentError, match="revert that first"):
+            revert(store, correction=void.correction, reason="r", by="me", now_at=now_at)
 
 
 def _revert(store: Store, model: Model, *, nth: int, now_at: int) -> None:

@@ -121,6 +121,12 @@ def test_a_reason_is_given_and_the_range_lies_where_events_do(store: Store) -> N
     with store.write() as connection:
         for reason, period, sentence in (
             (" ", OCTOBER, "reason: is empty; say it"),
+            ("x" * 2_001, OCTOBER, "reason: string should have at most 2000 characters"),
+            (
+                "a\x1b[2J",
+                OCTOBER,
+                "reason: must not hold the control or invisible character U[+]001B",
+            ),
             ("why", early, "lies before 2000-01-01T00:00:00Z"),
         ):
             with pytest.raises(DocumentError, match=sentence):
@@ -128,7 +134,7 @@ def test_a_reason_is_given_and_the_range_lies_where_events_do(store: Store) -> N
                     connection, backfill="b", account="a", period=period, reason=reason, by="me",
                     now_at=NOW_AT,
                 )  # fmt: skip
-        with pytest.raises(DocumentError, match="is empty; say why it is reverted"):
+        with pytest.raises(DocumentError, match="reason: is empty; say it"):
             revert_backfill(
                 connection, backfill="b", reversal="r", reason=" ", by="me", now_at=NOW_AT
             )

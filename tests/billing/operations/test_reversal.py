@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from billing.operations.corrected_events import event_history, show_correction
+from billing.operations.applied_backfill import revert_backfill
+from billing.operations.corrected_events import correction_page, event_history, show_correction
 from billing.operations.not_found import NotFoundError
 from billing.operations.reversal import revert
 from billing.operations.verify import verify
 from billing.store.audit import read_audit
 from billing.store.store import Store
 from pricing_rules.document import DocumentError
+from pricing_rules.period import Period
+from tests.billing.operations.made_backfill import opened
 from tests.billing.operations.made_corrections import (
+    NOON_AT,
     NOW_AT,
     amend,
     correct,
     counted,
     sealed,
+    state,
     take_back,
     take_in,
     usage,
@@ -120,3 +125,94 @@ def test_what_is_not_there_or_has_no_reason_is_refused(store: Store) -> None:
     (made,) = correct(store, void("e1"))
     with pytest.raises(NotFoundError):
         show_correction(store, correction=made.correction, account="b")
+
+
+@pytest.mark.parametrize("kind", ["void", "amend"])
+def test_what_a_later_backfill_states_is_not_changed_by_a_reversal(store: Store, kind: str) -> None:
+    take_in(store, usage("e1", 10), usage("e2", 5))
+    (made,) = correct(store, void("e1") if kind == "void" else amend("e1", usage("e3", 3)))
+    # The usage of October is exactly this, whether it was stored before or not.
+    stated = (usage("e2", 5), usage("e3", 3))
+    state(
+        store, "bf_1", *stated, now_at=NOW_AT - 1
+    )  # the clock went back: it is later all the same
+    before = counted(store)
+    said = (
+        f'correction {made.correction}: cannot be reverted: its event "e1" of "gw" lies in the '
+        "range that backfill bf_1 stated since; revert that first"
+    )
+    with pytest.raises(DocumentError) as refused:
+        take_back(store, made.correction)
+    assert (str(refused.value), counted(store)) == (said, before)
+    store.beside(
+        lambda connection: revert_backfill(
+            connection, backfill="bf_1", reversal="cor_r", reason="r", by="dana", now_at=NOW_AT
+        )
+    )
+    assert take_back(store, made.correction).new
+    assert counted(store) == {(1, "requests"): 2, (1, "input_tokens"): 15}
+    assert verify(store).holds
+
+
+@pytest.mark.parametrize(
+    "start, end, refused",
+    [(-2, 0, False), (-2, 1, True), (0, 1, True), (0, 9, True), (1, 9, False)],
+)
+def test_a_later_backfill_forbids_a_reversal_where_its_range_holds_an_event_of_it(
+    store: Store, start: int, end: int, refused: bool
+) -> None:
+    take_in(store, usage("e1"))
+    (made,) = correct(store, amend("e1", usage("e2", occurred_at=NOON_AT + 1_000)))
+    state(store, "bf_1", period=Period(start_at=NOON_AT + start, end_at=NOON_AT + end))
+    if refused:
+        with pytest.raises(DocumentError, match=r'its event "e1" .* backfill bf_1 stated since'):
+            take_back(store, made.correction)
+    else:
+        assert take_back(store, made.correction).new
+    assert verify(store).holds
+
+
+def test_a_later_backfill_that_holds_only_what_came_in_place_forbids_the_reversal(
+    store: Store,
+) -> None:
+    right = usage("e2", occurred_at=NOON_AT + 1_000)
+    take_in(store, usage("e1"))
+    (made,) = correct(store, amend("e1", right))
+    period = Period(start_at=NOON_AT + 1_000, end_at=NOON_AT + 1_001)
+    state(store, "bf_1", right, period=period)
+    with pytest.raises(DocumentError, match=r'its event "e2" .* backfill bf_1 stated since'):
+        take_back(store, made.correction)
+
+
+def test_a_backfill_that_is_earlier_or_open_or_of_another_account_forbids_no_reversal(
+    store: Store,
+) -> None:
+    take_in(store, usage("e1"), usage("e9", account="b"))
+    state(store, "bf_1", usage("e1"))
+    (made,) = correct(store, void("e1"))
+    state(store, "bf_2", usage("e9", account="b"), account="b")
+    opened(store, "bf_3")
+    assert take_back(store, made.correction).new
+    assert counted(store) == {(1, "requests"): 1, (1, "input_tokens"): 10}
+
+
+@pytest.mark.parametrize(
+    "reason, said",
+    [
+        ("x" * 2_001, "--reason: string should have at most 2000 characters"),
+        ("a\tb", "--reason: must not hold the control or invisible character U[+]0009"),
+        (" x", "--reason: must not begin or end with a space"),
+    ],
+)
+def test_a_reason_that_no_request_could_give_is_none(store: Store, reason: str, said: str) -> None:
+    take_in(store, usage("e1"))
+    (made,) = correct(store, void("e1"))
+    with pytest.raises(DocumentError, match=said):
+        revert(store, correction=made.correction, reason=reason, by="dana", now_at=NOW_AT)
+    longest = revert(store, correction=made.correction, reason="x" * 2_000, by="d", now_at=NOW_AT)
+    assert longest.new
+
+
+def test_corrections_are_listed_of_an_account_that_has_a_name(store: Store) -> None:
+    with pytest.raises(DocumentError, match="account: must not hold the control"):
+        correction_page(store, account="a\n", limit=1, cursor=None)

@@ -115,11 +115,14 @@ def test_an_endpoint_that_hangs_keeps_no_other_waiting() -> None:
 
 CHILD = """
 import os, signal, sys
+from ipaddress import ip_network
 from billing.operations.webhook_sending import WebhookSender
 from billing.store.points import hooked
 from billing.store.store import open_store
+from billing.webhooks.addresses import Reach
 from billing.webhooks.posting import Poster
-from tests.billing.webhooks.receiver import LOCAL
+
+LOCAL = Reach(schemes=("http",), networks=(ip_network("127.0.0.0/8"),))
 
 def kill(point):
     if point == sys.argv[2]:
@@ -161,8 +164,9 @@ def test_a_sender_that_is_killed_sends_again_with_the_same_id(
     ],
 )
 def test_the_thread_of_a_service_goes_on_where_the_store_cannot(
-    error: Exception, noted: str
+    error: Exception, noted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("billing.operations.webhook_sending.POLL_S", 0.01)
     failing = {"webhook.attempt_begun": 1, "webhook.answered": 1}
 
     def fail(point: str) -> None:

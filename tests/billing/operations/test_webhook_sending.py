@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -15,12 +16,10 @@ from billing.operations.webhook import (
     send_again,
     signing_secrets,
 )
-from billing.operations.webhook_sending import (
-    webhook_backlog,
-)
+from billing.operations.webhook_sending import webhook_backlog
 from billing.store.audit import read_audit
 from billing.store.store import Store
-from billing.store.webhooks import read_endpoint
+from billing.store.webhooks import append_message, read_endpoint
 from billing.webhooks.retries import PAUSES_S
 from tests.billing.operations.made_ingest import NOW_AT
 from tests.billing.operations.made_webhooks import (
@@ -33,7 +32,7 @@ from tests.billing.operations.made_webhooks import (
     sendings,
     states,
 )
-from tests.billing.store.made_webhooks import secret
+from tests.billing.store.made_webhooks import message, secret
 from tests.billing.webhooks.receiver import Taken, receiving
 
 DAY = 86_400
@@ -169,6 +168,21 @@ def test_an_endpoint_that_was_retired_meanwhile_gets_nothing(store: Store) -> No
         assert Sent(store=store).drain() == Counter()
     assert receiver.taken == []
     assert webhook_backlog(store).pending == 0
+
+
+def test_what_was_announced_while_its_endpoint_was_retired_is_given_up(store: Store) -> None:
+    # The fact read who wants to know of it just before the retirement, and was stored just after.
+    with receiving() as receiver:
+        endpoint = made(store, receiver.url())
+        other = made(store, receiver.url("/other"))
+        name = endpoint.endpoint.endpoint
+        with store.write() as connection:
+            retire_endpoint(connection, endpoint=name, reason="moved", by="dana", now_at=NOW_AT)
+            late = replace(message(), recorded_at=NOW_AT)
+            append_message(connection, message=late, endpoints=[name, other.endpoint.endpoint])
+        assert Sent(store=store).drain() == Counter(delivered=1)
+    assert [one.path for one in receiver.taken] == ["/other"]
+    assert states(store, endpoint) == ["given_up"]
 
 
 def test_a_message_is_sent_again_with_its_id_when_it_is_asked_for(store: Store) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from billing.operations.writer import (
     EVENTS_AT_ONCE,
     Settled,
     Submission,
+    Unread,
     Writer,
     WriterFullError,
     WriterStoppedError,
@@ -26,6 +26,7 @@ from billing.store.events import read_events
 from billing.store.points import hooked
 from billing.store.store import Store, StoreBusyError
 from billing.store.usage_totals import read_all_totals
+from pricing_rules.document import DocumentError
 from tests.billing.api.made_service import lines, sent
 from tests.billing.operations.made_ingest import NOW_AT, facts, own_store
 
@@ -199,7 +200,7 @@ def test_one_that_fails_is_alone_and_the_others_are_stored() -> None:
 def _broken(one: Submission) -> Submission:
     """A submission with an event that intake would never let through: its outcome is empty."""
     events = [msgspec.structs.replace(event, outcome="") for event in one.events]
-    return replace(one, events=events)
+    return msgspec.structs.replace(one, events=events)
 
 
 def test_where_the_store_is_busy_all_of_the_group_fail_at_once() -> None:
@@ -270,6 +271,52 @@ def test_who_cannot_be_told_ends_no_writer() -> None:
             writer.stop()
         assert {one["event"] for one in log} == {"not_announced"}
         assert verify(store).holds
+
+
+def _unread(event: Json, *, name: str) -> Unread:
+    return Unread(request=name, read=lambda: request_of(event, name=name))
+
+
+def _fail() -> Submission:
+    raise DocumentError("body", "is not JSON")
+
+
+def test_what_the_writer_reads_itself_is_settled_as_what_was_read_before() -> None:
+    with own_store() as (_, store), running(store) as (writer, told):
+        with held() as gate:
+            writer.submit(request_of(sent(0)))
+            gate.shut()
+            asked: list[Submission | Unread] = [
+                _unread(sent(1), name="first"),
+                request_of(sent(1), sent(2)),
+                _unread(5, name="none"),
+                Unread(request="broken", read=_fail),
+                _unread(sent(3), name="last"),
+            ]
+            for one in asked:
+                writer.submit(one)
+            gate.open()
+            _, *settled = told.wait_for(6)
+        found = {one.asked: one for one in settled}
+        assert set(found) == set(asked)
+        first, both, none, broken, last = (found[one] for one in asked)
+        # e1 came twice in one commit: one of the two is it, the other a duplicate.
+        assert sorted(kinds(first) + kinds(both)) == ["accepted", "accepted", "duplicate"]
+        assert (kinds(none), len(none.submission.refused)) == ([], 1)
+        assert (str(broken.error), broken.submission.received) == ("body: is not JSON", 0)
+        assert kinds(last) == ["accepted"]
+        assert verify(store).holds
+        assert writer.waiting == 0
+
+
+def test_where_none_of_a_group_can_be_read_nothing_is_committed() -> None:
+    with own_store() as (folder, store), running(store) as (writer, told):
+        writer.submit(Unread(request="broken", read=_fail))
+        (settled,) = told.wait_for(1)
+        assert type(settled.error) is DocumentError
+        assert not facts(folder / "store.db", tables=["deliveries"])["deliveries"]
+        writer.submit(_unread(sent(1), name="next"))
+        assert kinds(told.wait_for(2)[1]) == ["accepted"]
 
 
 def _timeless(number: int, tokens: int = 10) -> Json:

@@ -103,6 +103,7 @@ def test_whole_numbers_have_64_bits_and_texts_compare_byte_for_byte(database: st
         "bigint NO nextval('audit_seq_seq'::regclass)",
         "bigint NO nextval('corrections_seq_seq'::regclass)",
         "bigint NO nextval('event_corrections_seq_seq'::regclass)",
+        "bigint NO nextval('backfills_seq_seq'::regclass)",
         "bigint NO nextval('webhook_messages_seq_seq'::regclass)",
     }
 

@@ -15,7 +15,7 @@ from ipaddress import ip_network
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from billing.webhooks.addresses import Reach
+from billing.webhooks.addresses import Reach, Target
 from billing.webhooks.posting import Letter, Outcome, Poster
 from pricing_rules.period import parse_moment
 from tests.billing.webhooks.receiver import CERTIFICATES, LOCAL, Taken, receiving
@@ -86,6 +86,40 @@ def test_a_message_is_signed_as_the_library_of_the_standard_verifies() -> None:
         taken.verified(OLDER, now_at=SENT_AT)
     with pytest.raises(WebhookVerificationError):
         replace(taken, text=taken.text.replace("sealed", "closed")).verified(SECRET, now_at=SENT_AT)
+
+
+@pytest.mark.parametrize(
+    "scheme, port, host",
+    [
+        ("http", 80, "hooks.example"),
+        ("http", 8_080, "hooks.example:8080"),
+        ("https", 443, "hooks.example"),
+        ("https", 8_443, "hooks.example:8443"),
+    ],
+)
+def test_the_port_that_goes_without_saying_is_not_said(scheme: str, port: int, host: str) -> None:
+    # Over a pair of sockets: the ports of the system are not ours to listen on.
+    near, far = socket.socketpair()
+    heads: list[bytes] = []
+
+    def serve() -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATES / "server.pem")
+        taken = context.wrap_socket(far, server_side=True) if scheme == "https" else far
+        with taken:
+            heads.append(b"")
+            while LETTER.body.encode() not in heads[0]:
+                heads[0] += taken.recv(65_536)
+            taken.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    target = Target(scheme=scheme, host="hooks.example", port=port, path="/")
+    poster = Poster(reach=LOCAL, trusted=trusting())
+    outcome = poster._exchanged(near, target=target, letter=LETTER, cut=threading.Event())
+    thread.join()
+    assert outcome == Outcome(status=204)
+    assert f"\r\nHost: {host}\r\n".encode() in heads[0]
 
 
 @pytest.mark.parametrize("late_s, taken_in", [(300, True), (302, False)])

@@ -38,7 +38,10 @@ def with_rate(rate: Json) -> Json:
 @pytest.mark.parametrize(
     "rate, sentence",
     [
-        ({"unit": "input", "rate": "2"}, '.unit: "input" is not a unit; see the unit registry'),
+        (
+            {"unit": "input", "rate": "2"},
+            '.unit: "input" is not a unit; tokenworks schema usage-event lists them',
+        ),
         ({"unit": "input_tokens"}, ": give the unit a rate or a ladder, one of them"),
         ({**RATE, "ladder": LADDER}, ": give the unit a rate or a ladder, one of them"),
         (

@@ -124,7 +124,7 @@ def test_zero_counts_need_no_rate() -> None:
             "input_audio_tokens: 6 together)",
         ),
         ({"input_tokens": -1}, "input_tokens must not be negative, and is -1"),
-        ({"input": 1}, '"input" is not a unit; see the unit registry'),
+        ({"input": 1}, '"input" is not a unit; tokenworks schema usage-event lists them'),
         ({"requests": 1}, '"requests" is the number of events; leave it out'),
     ],
 )

@@ -114,7 +114,10 @@ def test_an_escaped_character_is_read_by_the_strict_reader_to_the_same_amount() 
         ({"at": 1790000000}, "line at: must be a moment such as"),
         ({"units": None}, 'line units: must be an object such as {"input_tokens": 1200}'),
         ({"units": []}, 'line units: must be an object such as {"input_tokens": 1200}'),
-        ({"units": {"tokens": 1}}, 'line units: "tokens" is not a unit; see the unit registry'),
+        (
+            {"units": {"tokens": 1}},
+            'line units: "tokens" is not a unit; tokenworks schema usage-event lists them',
+        ),
         ({"units": {"requests": 1}}, 'line units: "requests" is the number of events; leave it'),
         ({"units": {"web_searches": 1}}, "book 1 has no rate for web_searches under these"),
         (

@@ -120,7 +120,10 @@ def test_anything_else_is_no_count(count: str) -> None:
     "changes, sentence",
     [
         ({"units": []}, 'event data.units: must be an object such as {"input_tokens": 1200}'),
-        ({"units": {"x": 1}}, 'event data.units: "x" is not a unit; see the unit registry'),
+        (
+            {"units": {"x": 1}},
+            'event data.units: "x" is not a unit; tokenworks schema usage-event lists them',
+        ),
         (
             {"units": {"input_tokens": 5, "cache_read_tokens": 6}},
             "event data.units: input_tokens (5) is less than what it contains "

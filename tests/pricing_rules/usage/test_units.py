@@ -114,7 +114,7 @@ def test_a_count_becomes_an_integer_at_its_scale(unit: str, count: object, scale
 @pytest.mark.parametrize(
     "unit, count, sentence",
     [
-        ("tokens", 1, '"tokens" is not a unit; see the unit registry'),
+        ("tokens", 1, '"tokens" is not a unit; tokenworks schema usage-event lists them'),
         ("input_tokens", -1, "input_tokens must lie between 0 and 1000000000000, not -1"),
         (
             "input_tokens",

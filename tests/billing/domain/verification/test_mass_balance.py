@@ -6,6 +6,7 @@ Invariant: the sums stand in the tests.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -152,7 +153,8 @@ def test_time_in_which_one_of_the_servers_began_again_is_on_neither_side() -> No
         received={
             first: {("m", "input_tokens"): 101, ("m", "output_tokens"): 2},
             last: {("m", "input_tokens"): 303, ("m", "output_tokens"): 6},
-            WINDOW: {("m", "input_tokens"): 606, ("m", "output_tokens"): 12},
+            made.hidden[0]: {("m", "input_tokens"): 202, ("m", "output_tokens"): 4},
+            WINDOW: {("m", "input_tokens"): 606, ("m", "output_tokens"): 12},  # and no more
         },
         window=WINDOW,
         allowed_share=Fraction(0),
@@ -160,7 +162,7 @@ def test_time_in_which_one_of_the_servers_began_again_is_on_neither_side() -> No
     assert found.holds
     (said,) = found.sentences()
     assert said == (
-        "m: an engine began again between 1970-01-01T00:00:00.000010Z and "
+        "m: an engine began again, came or went between 1970-01-01T00:00:00.000010Z and "
         "1970-01-01T00:00:00.000020Z, so that time is on neither side"
     )
     assert found.as_json()["hidden"] == {
@@ -173,7 +175,8 @@ def found_of(*models: ModelProduction, received: Mapping[tuple[str, str], int]) 
 
 
 def test_a_model_that_was_never_seen_whole_is_no_balance() -> None:
-    (made,) = productions([[interval(0, None, None)]], names={})
+    (short,) = productions([[interval(0, None, None)]], names={})
+    made = replace(short, hidden=(WINDOW,))
     found = found_of(made, received={("m", "input_tokens"): 5})
     assert [one.verdict for one in found.rows] == ["unknown", "unknown"]
     assert not found.holds
@@ -191,10 +194,35 @@ def test_a_model_that_no_engine_has_is_named_and_is_no_finding() -> None:
     ]
     assert found.holds
     assert found.sentences() == (
-        "a, input_tokens: received 7, and no engine that was scraped has it",
-        "b, output_tokens: received 5, and no engine that was scraped has it",
+        "a, input_tokens: received 7 while no engine that was scraped had it",
+        "b, output_tokens: received 5 while no engine that was scraped had it",
     )
     assert found.rows[0].text() == "produced 0, received 7"
+
+
+def test_what_comes_in_at_a_time_at_which_no_engine_has_the_model_is_named() -> None:
+    # Of 30 in the window, 10 came while it was seen whole and 12 while it was hidden: 8 are left.
+    first, second = Period(start_at=0, end_at=10), Period(start_at=10, end_at=20)
+    (made,) = productions([[interval(0, 10, 0), interval(10, None, None)]], names={})
+    found = balance(
+        [made],
+        received={
+            first: {("m", "input_tokens"): 10},
+            second: {("m", "input_tokens"): 12},
+            WINDOW: {("m", "input_tokens"): 30},
+        },
+        window=WINDOW,
+        allowed_share=Fraction(0),
+    )
+    assert [(one.unit, one.received, one.verdict) for one in found.rows] == [
+        ("input_tokens", 10, "balanced"),
+        ("output_tokens", 0, "balanced"),
+        ("input_tokens", 8, "not scraped"),
+    ]
+    assert found.holds
+    assert found.sentences()[0] == (
+        "m, input_tokens: received 8 while no engine that was scraped had it"
+    )
 
 
 def test_a_model_that_no_event_names_is_lost_whole() -> None:

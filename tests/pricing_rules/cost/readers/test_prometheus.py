@@ -133,6 +133,27 @@ def test_a_restart_drops_its_interval_with_its_seconds() -> None:
     assert (window.start_at, window.end_at) == (0, 3 * MINUTE)
 
 
+def test_a_restart_that_only_the_start_of_the_process_shows_drops_its_interval() -> None:
+    # 500 in the first minute; in the second it began again, and counted past what it had
+    began = [[f"process_start_time_seconds {at}"] for at in (1.5e9, 1.5e9, 1.6e9)]
+    window = tokens(
+        served(1000, out=200, further=began[0]),
+        served(1500, out=300, further=began[1]),
+        served(9000, out=900, further=began[2]),
+    )
+    assert (window.input_tokens, window.output_tokens) == (500, 100)
+    assert (window.seconds, window.dropped_intervals) == (60.0, 1)
+
+
+def test_an_exporter_that_began_again_has_lost_no_joules() -> None:
+    # DCGM counts on the board, whatever becomes of who reads it: 6,000 J in a minute
+    texts = [
+        drawn(a=millijoules) + f"process_start_time_seconds {at}\n"
+        for millijoules, at in ((1_000, 1.5e9), (6_001_000, 1.6e9))
+    ]
+    assert (energy(*texts).joules, energy(*texts).dropped_intervals) == (6_000.0, 0)
+
+
 def test_a_restart_that_only_one_counter_shows_drops_all_of_them() -> None:
     # the input has overtaken what it was before the restart, the output has not
     window = tokens(served(100, out=200), served(150, out=12), served(160, out=20))

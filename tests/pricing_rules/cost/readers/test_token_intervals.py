@@ -43,6 +43,19 @@ def test_an_interval_with_a_restart_is_unknown_and_the_others_are_known() -> Non
     assert told(*texts) == [("m", 0, None, None), ("m", 1, 20, 6)]
 
 
+def test_a_process_that_began_again_is_known_though_its_counters_are_past_what_they_were() -> None:
+    def text(tokens: int, *began: str) -> str:
+        return served(
+            tokens, out=tokens, further=[f"process_start_time_seconds {s}" for s in began]
+        )
+
+    assert told(text(10, "1.5e+09"), text(30, "1.5e+09")) == [("m", 0, 20, 20)]
+    assert told(text(10, "1.5e+09"), text(30, "1.6e+09")) == [("m", 0, None, None)]
+    # Told before and not after, nothing is known; told after alone, it is no sign.
+    assert told(text(10, "1.5e+09"), text(30)) == [("m", 0, None, None)]
+    assert told(text(10), text(30, "1.5e+09")) == [("m", 0, 20, 20)]
+
+
 def test_a_restart_of_one_model_hides_no_other() -> None:
     def text(m: int, n: int) -> str:
         return served(m, out=m, further=served(n, out=n, model="n").splitlines())
