@@ -48,18 +48,17 @@ def waive(
         versions = versions_known(connection, account=account)
         periods = billing_periods(versions, year=year, month=named)
         if not periods:
-            raise DocumentError(
-                f"account {account:.60}", f"has no agreement in effect that bills {month}"
-            )
+            sentence = f"has no agreement in effect that bills {month}"
+            raise DocumentError(f"account {account:.60}", sentence)
         given = {
             (one.period_start_at, one.model, one.service_tier, one.unit): one
             for one in read_waivers(connection, account=account)
         }
         found: list[tuple[Waiver, bool]] = []
         for agreed in periods:
-            key = (agreed.period.start_at, model, service_tier, unit)
-            if key in given:
-                found.append((given[key], False))
+            known = given.get((agreed.period.start_at, model, service_tier, unit))
+            if known is not None:
+                found.append((known, False))
                 continue
             waiver = Waiver(
                 account=account,
@@ -78,8 +77,11 @@ def waive(
                 subject=account,
                 by=by,
                 detail={
-                    **{"period_start_at": moment_text(agreed.period.start_at), "reason": reason},
-                    **{"model": model, "service_tier": service_tier, "unit": unit},
+                    "period_start_at": moment_text(agreed.period.start_at),
+                    "model": model,
+                    "service_tier": service_tier,
+                    "unit": unit,
+                    "reason": reason,
                 },
                 recorded_at=now_at,
             )

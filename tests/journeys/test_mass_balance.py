@@ -142,6 +142,23 @@ def test_servers_add_up_and_time_of_a_restart_is_on_neither_side(tmp_path: Path)
     )
 
 
+def test_servers_stand_in_the_order_in_which_they_are_given(tmp_path: Path) -> None:
+    # The names of the files say nothing: both servers have one model, and their counters differ.
+    store = store_with(tmp_path, received=200)
+    flags: list[str] = []
+    for moment, name, count in (
+        (FIRST_AT, "b.txt", 1_000_000),
+        (FIRST_AT, "a.txt", 10),
+        (LAST_AT, "c.txt", 1_150_000),
+        (LAST_AT, "d.txt", 50_010),
+    ):
+        (tmp_path / name).write_text(served(count, out=count // 2), encoding="utf-8")
+        flags += ["--produced", f"{moment}={tmp_path / name}"]
+    # 150,000 + 50,000 in, and half as many out; told apart wrongly, one fell
+    ran = verified(store, *flags)
+    assert (ran.code, ran.text.count("produced 200,000, received 200,000")) == (0, 1), ran.err
+
+
 def test_what_comes_in_after_an_engine_went_is_named(tmp_path: Path) -> None:
     store = store_with(tmp_path, received=200)
     # The engine is there for the first half hour; the events are of the first seconds of the hour.

@@ -100,6 +100,10 @@ def test_a_file_that_is_no_spool_is_one_sentence_and_left_alone(tmp_path: Path, 
     said = tokenworks("spool", name, tmp_path / "none.db").sentence
     assert said.endswith("none.db: is not a spool; name the file of a gateway's client")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "empty.db").touch()
+    said = tokenworks("spool", name, tmp_path / "empty.db").sentence
+    assert said.endswith("empty.db: is not a spool; name the file of a gateway's client")
+    assert (tmp_path / "empty.db").read_bytes() == b""
     (tmp_path / "store.db").write_bytes(made_store())
     said = tokenworks("spool", name, tmp_path / "store.db").sentence
     assert said.endswith("store.db: is not a spool; name another file")

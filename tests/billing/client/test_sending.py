@@ -41,6 +41,9 @@ OTHERS = Answer(
 ELSEWHERE = Answer(
     status=200, body=b'{"events": [{"verdict": "accepted", "source": "theirs", "id": "e1"}]}'
 )
+REFUSED = Answer(
+    status=200, body=b'{"events": [{"verdict": "rejected", "source": "gw", "id": "e9"}]}'
+)
 UNKNOWN = Answer(status=200, body=b'{"events": [{"verdict": "lost", "source": "gw", "id": "e1"}]}')
 SHORT = Answer(status=200, body=b"{}", headers={"content-length": "100"})
 
@@ -76,6 +79,7 @@ def until(condition: Callable[[], bool]) -> None:
         FEWER,
         OTHERS,
         ELSEWHERE,
+        REFUSED,
         UNKNOWN,
         SHORT,
         problem(401),

@@ -250,12 +250,14 @@ for number in range(9999):
         spool.append(b"x" * 2000, recorded_at=number)
     except SpoolError as error:
         print(number, error)
+        assert spool._opened is None  # to be opened anew and checked before it confirms again
         break
 """
     file = tmp_path / "spool.db"
     ran = run_child(code, file)
     count, _, said = ran.stdout.partition(" ")
     assert "the disk failed while it was read or written; check the disk" in said, ran.stderr
+    assert ran.returncode == 0, ran.stderr
     found = Spool(file, max_events=9_999)
     # The one that failed may be there or not; each before it is.
     assert found.counts()[0] in (int(count), int(count) + 1)

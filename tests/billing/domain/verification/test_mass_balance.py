@@ -132,11 +132,11 @@ def test_leaves_of_input_and_of_output_add_up_to_what_an_engine_counts() -> None
 
 def test_servers_add_up_and_models_go_by_our_names() -> None:
     one = [interval(0, 1, 2, model="maker/m"), interval(10, 3, 4, model="maker/m")]
-    two = [interval(0, 10, 20), interval(0, 5, 6, model="n"), interval(10, 30, 40)]
+    two = [interval(0, 10, 20), interval(0, 5, 6, model="nV3"), interval(10, 30, 40)]
     m, n = productions([one, two], names={"maker/m": "m"})
     assert m.produced == {"input_tokens": 44, "output_tokens": 66}  # 1+3+10+30, 2+4+20+40
     assert m.periods == (Period(start_at=0, end_at=20),)
-    assert (n.model, n.produced) == ("n", {"input_tokens": 5, "output_tokens": 6})
+    assert (n.model, n.produced) == ("nV3", {"input_tokens": 5, "output_tokens": 6})
     assert n.periods == (Period(start_at=0, end_at=10),)
 
 
