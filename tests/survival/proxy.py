@@ -46,9 +46,12 @@ class Proxy:
             one.cancel()
         await asyncio.gather(*self._passing, return_exceptions=True)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass one connection on until either end closes it, or it is cut."""
-        self._passing.add(asyncio.ensure_future(self._serve(reader, writer=writer)))
+        passing = asyncio.ensure_future(self._serve(reader, writer=writer))
+        # One that is cancelled before it began closes nothing by itself.
+        passing.add_done_callback(lambda _: writer.transport.abort())
+        self._passing.add(passing)
 
     async def _serve(self, reader: asyncio.StreamReader, *, writer: asyncio.StreamWriter) -> None:
         passing = Passing()
@@ -98,6 +101,7 @@ async def between_callers(port: int, *, look: Look) -> AsyncIterator[tuple[int, 
     proxy = Proxy(connect=lambda: asyncio.open_connection("127.0.0.1", port), look=look)
     async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1], proxy
+        server.close()
         await proxy.end()
 
 
@@ -105,6 +109,7 @@ async def between_callers(port: int, *, look: Look) -> AsyncIterator[tuple[int, 
 async def before_socket(path: str, *, at: str, look: Look) -> AsyncIterator[Proxy]:
     """A proxy before a socket in the file system, listening at another one."""
     proxy = Proxy(connect=lambda: asyncio.open_unix_connection(path), look=look)
-    async with await asyncio.start_unix_server(proxy.serve, at):
+    async with await asyncio.start_unix_server(proxy.serve, at) as server:
         yield proxy
+        server.close()
         await proxy.end()

@@ -199,7 +199,7 @@ def test_bands_with_a_gap_or_an_overlap_are_refused(bands: Sequence[Any], senten
         ("graduated", [{}], {"whole_packages": True}, "whole_packages is for volume ladders"),
         ("volume", [{}], {"package_rounding": "down"}, "package_rounding is for ladders that sell"),
         ("percentage", [{"per": 10}], {}, "a percentage ladder is per 100"),
-        ("graduated", [], {}, "at least 1 item"),
+        ("graduated", [], {}, "must hold at least 1"),
         ("graduated", [{"up_to": 1.5}, {}], {}, 'must be a whole number or a string such as "2.5"'),
         ("graduated", [{"up_to": True}, {}], {}, "must be a whole number or a string"),
         ("graduated", [{"up_to": -1}, {}], {}, "must be a whole number or a string"),

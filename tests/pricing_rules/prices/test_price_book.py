@@ -108,8 +108,8 @@ NIGHT = {"times": [{"start_time": "22:00", "end_time": "06:00"}]}
         ({"currency": "usd"}, 'currency: "usd" is not an ISO 4217 currency; write a code such as'),
         ({"currency": "XAU"}, 'currency: "XAU" is not an ISO 4217 currency; write a code such as'),
         ({"effective_from": "2026-10-01"}, "effective_from: must be a moment such as"),
-        ({"rate_cards": []}, "rate_cards: tuple should have at least 1 item"),
-        ({"rate_cards": [card_json([])]}, "rate_cards[0].rates: tuple should have at least 1 item"),
+        ({"rate_cards": []}, "rate_cards: must hold at least 1, and holds 0"),
+        ({"rate_cards": [card_json([])]}, "rate_cards[0].rates: must hold at least 1, and holds 0"),
         (
             {"rate_cards": [card_json([RATE]), card_json([RATE])]},
             "two rate cards of m in standard; keep one",
@@ -194,7 +194,7 @@ NIGHT = {"times": [{"start_time": "22:00", "end_time": "06:00"}]}
             {"multipliers": [{"id": "n", "factor": "2", "when": {"dimensions": {"a": "b"}}}]},
             'the dimension "a" is not declared under dimensions',
         ),
-        ({"windows": {"w": {"times": []}}}, "windows.w.times: tuple should have at least 1 item"),
+        ({"windows": {"w": {"times": []}}}, "windows.w.times: must hold at least 1, and holds 0"),
         ({"dimensions": {"window": ["a"]}}, '"window" is no dimension of its own; rename it'),
         (
             {"multipliers": [EU, {**EU, "factor": "2"}]},
@@ -247,7 +247,7 @@ NIGHT = {"times": [{"start_time": "22:00", "end_time": "06:00"}]}
         ),
         (
             {"allowances": [{**FREE, "units": []}]},
-            "allowances[0].units: tuple should have at least 1 item",
+            "allowances[0].units: must hold at least 1, and holds 0",
         ),
         (
             {"allowances": [{**FREE, "units": ["input_tokens", "audio_seconds"]}]},

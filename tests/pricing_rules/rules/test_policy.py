@@ -60,7 +60,7 @@ def test_an_error_names_the_line_and_the_path() -> None:
             "models[0].precision",
             "'fp4', 'int4', 'fp8'",
         ),
-        (policy_document(changed={"models": []}), "models", "at least 1 item"),
+        (policy_document(changed={"models": []}), "models", "must hold at least 1"),
         (policy_document(changed={"currency": "EURO"}), "currency", "ISO 4217"),
         (
             policy_document(changed={"cached_share": figure("1")}),

@@ -167,7 +167,7 @@ POOL = {"workers": 1, "parallelism": {"tp": 1, "pp": 1, "dp": 1, "moe_tp": 1, "m
         (("setup", "accelerators"), None, "setup: a set-up has either parallelism and accelerator"),
         (("setup", "prefill"), POOL, "setup: a set-up has either parallelism and accelerators or"),
         (("setup", "model"), None, "setup.model: missing field; add it"),
-        (("source", "rows"), [], "source.rows: tuple should have at least 1 item"),
+        (("source", "rows"), [], "source.rows: must hold at least 1, and holds 0"),
         (("source", "sha256"), "sha256:0", "source.sha256: string should match pattern"),
         (("source", "measured_date"), "2026-02-30", '"2026-02-30" is not a date; write it as'),
         (("source", "measured_date"), "13.02.2026", "source.measured_date: string should match"),
