@@ -11,7 +11,6 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
@@ -20,22 +19,17 @@ import pytest
 from billing.operations.verify import verify
 from billing.store.store import open_store
 from tests.billing.operations.made_ingest import made_store
+from tests.survival.disk_runs import Write, run, writing
 from tests.survival.disk_writer import BATCHES
-from tests.survival.failing_disk import Plan, Record, built, disk_after, read_records
-from tests.survival.forking import giving_orders
+from tests.survival.failing_disk import Record, disk_after
 
 REQUESTS = [[f"e{n}" for n in batch] for batch in BATCHES]
-
-Write = Callable[[Plan], int]
 
 
 @pytest.fixture(scope="module")
 def write(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Write]:
-    """Runs the writer as a plan says; gives the signal that ended it, or 0."""
-    library = built(tmp_path_factory.mktemp("shim"))
-    preloaded = {"LD_PRELOAD": str(library)}
-    with giving_orders("tests.survival.disk_writer", environment=preloaded) as give:
-        yield lambda plan: give(asdict(plan))
+    with writing("tests.survival.disk_writer", folder=tmp_path_factory.mktemp("shim")) as found:
+        yield found
 
 
 @pytest.fixture
@@ -49,14 +43,6 @@ def fresh(folder: Path) -> Path:
     folder.mkdir()
     (folder / "store.db").write_bytes(made_store())
     return folder
-
-
-def run(write: Write, folder: Path, **plan: object) -> tuple[int, list[Record]]:
-    """Run the writer; gives the signal that ended it, and what was recorded."""
-    record = folder.with_suffix(".record")
-    record.unlink(missing_ok=True)
-    ended = write(Plan(folder=str(folder), record=str(record), **plan))  # type: ignore[arg-type]
-    return ended, read_records(record.read_bytes())
 
 
 def acknowledged(records: Sequence[Record]) -> list[str]:

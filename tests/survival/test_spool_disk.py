@@ -9,9 +9,8 @@ from __future__ import annotations
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -20,13 +19,11 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from billing.client.spool import Spool
-from tests.survival.failing_disk import Plan, Record, built, disk_after, read_records
-from tests.survival.forking import giving_orders
+from tests.survival.disk_runs import Write, run, writing
+from tests.survival.failing_disk import Record, disk_after
 from tests.survival.spool_writer import PARTS
 
 ALL = [f"e{n}" for part in PARTS for n in part]
-
-Write = Callable[[Plan], int]
 
 
 @cache
@@ -40,11 +37,8 @@ def made_spool() -> bytes:
 
 @pytest.fixture(scope="module")
 def write(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Write]:
-    """Runs the writer as a plan says; gives the signal that ended it, or 0."""
-    library = built(tmp_path_factory.mktemp("shim"))
-    preloaded = {"LD_PRELOAD": str(library)}
-    with giving_orders("tests.survival.spool_writer", environment=preloaded) as give:
-        yield lambda plan: give(asdict(plan))
+    with writing("tests.survival.spool_writer", folder=tmp_path_factory.mktemp("shim")) as found:
+        yield found
 
 
 @pytest.fixture
@@ -58,14 +52,6 @@ def fresh(folder: Path) -> Path:
     folder.mkdir()
     (folder / "spool.db").write_bytes(made_spool())
     return folder
-
-
-def run(write: Write, folder: Path, **plan: object) -> tuple[int, list[Record]]:
-    """Run the writer; gives the signal that ended it, and what was recorded."""
-    record = folder.with_suffix(".record")
-    record.unlink(missing_ok=True)
-    ended = write(Plan(folder=str(folder), record=str(record), **plan))  # type: ignore[arg-type]
-    return ended, read_records(record.read_bytes())
 
 
 def damage(folder: Path, *, records: Sequence[Record]) -> str:

@@ -10,7 +10,6 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -20,39 +19,19 @@ import pytest
 from billing.store.audit import read_audit
 from billing.store.store import open_store
 from tests.billing.api.made_service import lines, sent
-from tests.billing.operations.made_ingest import made_store
-from tests.journeys.made_requests import (
+from tests.journeys.http.made_requests import (
     EVENT,
     LAST,
     LIMIT,
     head,
-    limited,
     raw,
     resident_kib,
     statuses,
     whole,
 )
-from tests.journeys.test_serve import Running, made_key, stored_ids
+from tests.journeys.test_serve import Running, stored_ids
 
 Json = Any
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("faults") / "store.db"
-    found.write_bytes(made_store())
-    return found
-
-
-@pytest.fixture(scope="module")
-def key(file: Path) -> str:
-    return made_key(file)
-
-
-@pytest.fixture(scope="module")
-def running(file: Path, key: str) -> Iterator[Running]:
-    with limited(file) as one:
-        yield one
 
 
 def test_fault_110_idle_connections_and_slow_ones_keep_nobody_else_waiting(

@@ -9,7 +9,6 @@ import json
 import socket
 import sys
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,39 +16,19 @@ from typing import Any
 import pytest
 
 from tests.billing.api.made_service import lines, sent
-from tests.billing.operations.made_ingest import made_store
-from tests.journeys.made_requests import (
+from tests.journeys.http.made_requests import (
     EVENT,
     LAST,
     LIMIT,
     head,
-    limited,
     raw,
     resident_kib,
     statuses,
     whole,
 )
-from tests.journeys.test_serve import Running, made_key, serving
+from tests.journeys.test_serve import Running, serving
 
 Json = Any
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("faults") / "store.db"
-    found.write_bytes(made_store())
-    return found
-
-
-@pytest.fixture(scope="module")
-def key(file: Path) -> str:
-    return made_key(file)
-
-
-@pytest.fixture(scope="module")
-def running(file: Path, key: str) -> Iterator[Running]:
-    with limited(file) as one:
-        yield one
 
 
 def padded(number: int, *, size_bytes: int) -> bytes:
