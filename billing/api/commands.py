@@ -18,7 +18,7 @@ from billing.api.body import media_type_of, read_body
 from billing.api.problems import bad_request
 from billing.api.service import Service
 from billing.operations.idempotency import Answer, Answered, Command, answered
-from billing.operations.taken_in import OWNER
+from billing.operations.taken_in import owner_of
 from billing.store.api_keys import ApiKey
 from billing.store.store import Connection
 from pricing_rules.document import (
@@ -82,7 +82,7 @@ async def answer_command(
     command = None
     if idempotency_key is not None:
         command = Command(
-            owner=f"account:{key.account}" if key.account else OWNER,
+            owner=owner_of(key.account),
             target=f"{request.method} {request.url.path}",
             idempotency_key=idempotency_key,
             digest=content_digest(dump(document)),

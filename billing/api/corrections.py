@@ -22,10 +22,10 @@ from billing.operations.correction import Corrected, CorrectionVerdict, correct_
 from billing.operations.correction_request import (
     AmendDocument,
     VoidDocument,
-    owner_of,
     wanted_correction,
 )
 from billing.operations.reversal import revert_correction
+from billing.operations.taken_in import owner_of
 from billing.store.api_keys import ApiKey
 from billing.store.corrections import Correction
 from billing.store.store import Connection

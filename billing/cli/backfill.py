@@ -63,7 +63,7 @@ def _period(ctx: click.Context, param: click.Parameter, value: str) -> Period:
     help="A month such as 2026-10 (UTC), or START/END, half-open.",
 )
 @click.option("--reason", required=True, help="Why the usage is stated anew.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@click.option("--dry-run", is_flag=True, help="Apply nothing, show what would be done.")
 @store_option
 @by_option
 @now_option

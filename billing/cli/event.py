@@ -14,8 +14,9 @@ from billing.cli.output import format_option, print_rows
 from billing.cli.stored import by_option, opened, store_option
 from billing.operations.corrected_events import EventHistory, correction_page, event_history
 from billing.operations.correction import Corrected
-from billing.operations.correction_request import correct_one, owner_of
+from billing.operations.correction_request import correct_one
 from billing.operations.reversal import revert as revert_stored
+from billing.operations.taken_in import owner_of
 from billing.store.corrections import Correction, is_void
 from pricing_rules.period import moment_text
 

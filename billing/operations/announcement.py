@@ -34,21 +34,9 @@ def announce(
     ``invoices/acme``: an endpoint gets the messages of one subject in their order. ``data``: as the
     kind has it in ``billing.webhooks.messages``. Where no endpoint wants it, nothing is stored.
     """
-    known = message_data(kind, data=data)
+    message = _message(kind, account=account, subject=subject, data=data, now_at=now_at)
     endpoints = wanting(connection, kind=kind, account=account)
-    if not endpoints:
-        return
-    # Held to the commit: what is numbered later is committed later.
-    lock_name(connection, name=f"webhook subject {subject}")
-    message = Message(
-        message=f"msg_{secrets.token_hex(16)}",
-        kind=kind,
-        account=account,
-        subject=subject,
-        data=canonical_json(known).decode(),
-        recorded_at=now_at,
-    )
-    append_message(connection, message=message, endpoints=endpoints)
+    _append(connection, message=message, endpoints=endpoints)
 
 
 def announce_corrections(connection: Connection, *, corrections: Sequence[Correction]) -> None:
@@ -66,14 +54,34 @@ def announce_corrections(connection: Connection, *, corrections: Sequence[Correc
             "correction_kind": one.kind,
             "epoch": one.epoch,
         }
-        announce(
-            connection,
-            kind=_CORRECTED,
+        message = _message(
+            _CORRECTED,
             account=one.account,
             subject=usage_subject(one.account),
             data=data if one.reverts is None else {**data, "reverts": one.reverts},
             now_at=one.recorded_at,
         )
+        _append(connection, message=message, endpoints=wanted[one.account])
+
+
+def _message(
+    kind: str, *, account: str, subject: str, data: Mapping[str, JsonValue], now_at: int
+) -> Message:
+    return Message(
+        message=f"msg_{secrets.token_hex(16)}",
+        kind=kind,
+        account=account,
+        subject=subject,
+        data=canonical_json(message_data(kind, data=data)).decode(),
+        recorded_at=now_at,
+    )
+
+
+def _append(connection: Connection, *, message: Message, endpoints: Sequence[str]) -> None:
+    if endpoints:
+        # Held to the commit: what is numbered later is committed later.
+        lock_name(connection, name=f"webhook subject {message.subject}")
+        append_message(connection, message=message, endpoints=endpoints)
 
 
 def usage_subject(account: str) -> str:

@@ -98,7 +98,10 @@ def try_backfill(
     wanted: NewBackfill,
     progress: Callable[[int], None] | None = None,
 ) -> LoadedBackfill:
-    """As ``load_backfill``, but nothing is applied: what applying would do is told instead."""
+    """As ``load_backfill``, but nothing is applied: what applying would do is told instead.
+
+    It is staged to be counted and then dropped, of which an open backfill and the audit tell.
+    """
     foreseen = None
     with _staged(path, store=store, wanted=wanted, progress=progress) as staged:
         if not staged.refusals:

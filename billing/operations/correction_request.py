@@ -16,7 +16,7 @@ from billing.operations.correction import Corrected, WantedCorrection, correct_e
 from billing.operations.files import read_file
 from billing.operations.new_events import new_event
 from billing.operations.stated import stated_text
-from billing.operations.taken_in import OWNER
+from billing.operations.taken_in import owner_of
 from billing.store.events import NewEvent
 from billing.store.store import Store
 from pricing_rules.document import (
@@ -53,11 +53,6 @@ _FORMS: dict[str, type[VoidDocument] | type[AmendDocument]] = {
     "void": VoidDocument,
     "amend": AmendDocument,
 }
-
-
-def owner_of(account: str | None) -> str:
-    """Whose identities events have that came with a key of this account; None: the provider's."""
-    return OWNER if account is None else f"account:{account}"
 
 
 def wanted_correction(value: JsonValue) -> WantedCorrection | Corrected:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
-from billing.operations.taken_in import OWNER
+from billing.operations.taken_in import OWNER, owner_of
 from billing.store.accounts import KnownAccount, read_account, read_accounts
 from billing.store.corrections import find_events, is_void, last_steps
 from billing.store.event_pages import read_event_page
@@ -97,7 +97,7 @@ def named_events(
     with store.read() as connection:
         found = [
             event
-            for owner in (OWNER, f"account:{account}")
+            for owner in (OWNER, owner_of(account))
             for event in find_events(connection, owner=owner, keys=[key]).values()
             if event.account == account
         ]

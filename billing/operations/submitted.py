@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from billing.intake.event_request import RefusedEvent, RequestForm, read_event_request
 from billing.operations.new_events import sent_event
-from billing.operations.taken_in import FIRST_EVENT_AT, OWNER, last_event_at, out_of_time
+from billing.operations.taken_in import FIRST_EVENT_AT, last_event_at, out_of_time, owner_of
 from billing.operations.writer import Submission
 from billing.store.events import NewEvent
 
@@ -39,7 +39,7 @@ def submission(
             events.append(event)
     return Submission(
         request=request,
-        owner=f"account:{account}" if account else OWNER,
+        owner=owner_of(account),
         rows=rows,
         events=events,
         refused=refused,

@@ -32,7 +32,7 @@ from billing.intake.meter_request import (
 from billing.intake.otlp_traces import SOURCE, Encoding, SpanKind, read_otlp_traces
 from billing.intake.payload_fields import PayloadError
 from billing.operations.submitted import submission
-from billing.operations.taken_in import OWNER
+from billing.operations.taken_in import owner_of
 from billing.operations.writer import Submission
 from pricing_rules.document import JsonValue, validate
 from pricing_rules.period import moment_text
@@ -182,7 +182,7 @@ def _submitted(reads: Sequence[_Read], *, sender: Sender) -> Submitted:
         rows.append(one.row)
         notes[one.row] = Note(flags=one.found.flags, unmapped=shown_pointers(one.found.unmapped))
     if not lines:
-        owner = f"account:{sender.account}" if sender.account else OWNER
+        owner = owner_of(sender.account)
         taken = Submission(request=sender.request, owner=owner, rows=(), events=(), refused=refused)
         return Submitted(submission=taken)
     taken = submission(

@@ -26,6 +26,12 @@ from pricing_rules.period import MICROSECONDS, Period, moment_text, parse_moment
 OWNER = "provider"
 """Who owns the identities of events: one deployment serves one provider."""
 
+
+def owner_of(account: str | None) -> str:
+    """Whose identities events have that come with a key of this account, if of one at all."""
+    return f"account:{account}" if account else OWNER
+
+
 FIRST_EVENT_AT = parse_moment("2000-01-01T00:00:00Z")
 FUTURE_MINUTES = 15
 """When an event may have happened: not before that moment, nor longer after it came in than

@@ -1,8 +1,8 @@
 """Locks that pieces of work take which write beside each other, until their transaction ends.
 
 The order is the same for all, so that no two wait for each other: the name of what is worked on,
-the ids of events, accounts, totals, the counter of a number series; of one kind, in the order of
-keys. On SQLite a writer is alone, and none of these is needed.
+the ids of events, accounts, totals, the counter of a number series, the subjects of messages; of
+one kind, in the order of keys. On SQLite a writer is alone, and none of these is needed.
 
 Invariant: usage that comes in holds its accounts shared, and who rebuilds the totals of an account
 holds it alone, so that no total is lost between reading the events and writing their sums.

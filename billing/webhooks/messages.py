@@ -57,7 +57,7 @@ class AgreementAccepted(Document):
 
 
 class EventCorrected(Document):
-    """Usage events of an account were voided or amended, or such a correction was reverted.
+    """Usage events of an account were voided or amended, or a correction or backfill was reverted.
 
     ``reverts``: the correction that a reversal takes back. ``epoch``: the one in which it counts.
     """

@@ -214,7 +214,9 @@ def _retry_after_s(text: str, *, sent_at: int) -> int:
         return min(int(text), LONGEST_WAIT_S) if len(text) <= _DELTA else LONGEST_WAIT_S
     try:
         moment = parsedate_to_datetime(text)
-        wait_s = int(moment.astimezone(UTC).timestamp()) - sent_at // 1_000_000
+        if moment.tzinfo is None:  # -0000 is UTC, of a place that is not told (RFC 5322)
+            moment = moment.replace(tzinfo=UTC)
+        wait_s = int(moment.timestamp()) - sent_at // 1_000_000
     except (ValueError, TypeError, OverflowError):
         return 0
     return min(max(wait_s, 0), LONGEST_WAIT_S)

@@ -1,7 +1,7 @@
 """When a message is sent again.
 
 Invariant: attempts stop; no pause is shorter than the schedule of Standard Webhooks says, nor than
-the receiver asked for, and none is longer than a day and a fifth.
+the receiver asked for, up to a day; and none is longer than a day and a fifth.
 """
 
 from __future__ import annotations

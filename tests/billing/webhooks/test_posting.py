@@ -181,14 +181,22 @@ def test_a_redirect_is_not_followed(status: int) -> None:
         ("soon", 0),
         ("", 0),
         ("Mon, 02 Nov 2026 08:01:00 GMT", 60),  # it is 08:00:00 now
+        ("Mon, 02 Nov 2026 08:01:00 -0000", 60),
         ("Mon, 02 Nov 2026 07:59:00 GMT", 0),
         ("Mon, 02 Nov 2099 08:00:00 GMT", 86_400),
         ("Mon, 99 Nov 2026 08:00:00 GMT", 0),
     ],
 )
-def test_a_wait_that_is_asked_for_is_read(text: str, seconds: int) -> None:
+def test_a_wait_that_is_asked_for_is_read_wherever_we_are(
+    monkeypatch: pytest.MonkeyPatch, text: str, seconds: int
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
     with receiving(lambda taken: (503, {"retry-after": text})) as receiver:
-        assert posted(receiver.url()) == Outcome(status=503, retry_after_s=seconds)
+        found = posted(receiver.url())
+    monkeypatch.undo()
+    time.tzset()
+    assert found == Outcome(status=503, retry_after_s=seconds)
 
 
 # Where it goes.
