@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -67,6 +68,9 @@ def main() -> None:
             code = 70
             try:
                 code = _serve(order)
+            except BaseException:
+                traceback.print_exc()  # the end below would say nothing of it
+                raise
             finally:
                 sys.stdout.flush()
                 os._exit(code)

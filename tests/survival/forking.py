@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -55,6 +56,9 @@ def fork_for_each_order(work: Callable[[dict[str, object]], None]) -> None:
             try:
                 work(json.loads(line))
                 code = 0
+            except BaseException:
+                traceback.print_exc()  # the end below would say nothing of it
+                raise
             finally:
                 os._exit(code)
         _, status = os.waitpid(child, 0)

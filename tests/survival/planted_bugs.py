@@ -77,7 +77,11 @@ def totals_in_another_transaction() -> None:
 
 def duplicates_known_until_restart() -> None:
     """Ids are remembered for as long as the process lives."""
-    _replace(submitted, "OWNER", by=f"provider of {os.getpid()}")
+
+    def owner_of(account: str | None) -> str:
+        return f"provider of {os.getpid()}"
+
+    _replace(submitted, "owner_of", by=owner_of)
 
 
 def refusals_not_recorded() -> None:
