@@ -23,13 +23,21 @@ _HIDDEN = "..."
 Fields = MutableMapping[str, Any]
 
 
-def set_up_log(level: str) -> None:
-    """Send the log of this process, that of its libraries too, to stderr as JSON lines."""
+def set_up_log(level: str, *, pid: int | None = None) -> None:
+    """Send the log of this process, that of its libraries too, to stderr as JSON lines.
+
+    ``pid``: of one of several processes that write to the same place; its lines name it.
+    """
+
+    def name_process(_logger: object, _method: str, fields: Fields) -> Fields:
+        return fields if pid is None else {**fields, "pid": pid}
+
     before: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        name_process,
         _hide_secrets,
     ]
     structlog.configure(

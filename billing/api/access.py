@@ -53,7 +53,7 @@ SCOPES: Mapping[tuple[str, str], tuple[Scope, ...]] = {
     ("POST", "/v1/webhook-endpoints/{endpoint}/rotate-secret"): ("operator",),
     ("GET", "/v1/webhook-endpoints/{endpoint}/messages"): ("operator",),
     ("POST", "/v1/webhook-endpoints/{endpoint}/messages/{message}/send-again"): ("operator",),
-    ("GET", "/metrics"): ("operator",),
+    ("GET", "/metrics"): ("operator", "monitor"),
     ("GET", "/healthz"): (),
     ("GET", "/readyz"): (),
     ("GET", "/openapi.json"): (),
@@ -84,12 +84,17 @@ class _Bucket:
 
 @dataclass(slots=True, kw_only=True)
 class Access:
-    """Checks keys against the store, remembering for ``fresh_s`` those that were let in."""
+    """Checks keys against the store, remembering for ``fresh_s`` those that were let in.
+
+    ``requests_per_s``: of a key that has no limit of its own. ``workers``: so many processes serve,
+    and each grants its share of a limit, rounded up.
+    """
 
     store: Store
     clock: Callable[[], int]
     fresh_s: int
     requests_per_s: int
+    workers: int
     _remembered: dict[bytes, _Remembered] = field(default_factory=dict, init=False)
     _buckets: dict[str, _Bucket] = field(default_factory=dict, init=False)
 
@@ -142,22 +147,23 @@ class Access:
 
     def _count(self, key: ApiKey) -> None:
         """Take one request from what a key has left; a second's worth may be saved up."""
-        most = float(key.requests_per_s or self.requests_per_s)
+        most = math.ceil((key.requests_per_s or self.requests_per_s) / self.workers)
         now_s = time.monotonic()
         bucket = self._buckets.get(key.prefix)
         if bucket is None:
             if len(self._buckets) >= _KEYS_REMEMBERED:
                 self._buckets.clear()
-            bucket = self._buckets[key.prefix] = _Bucket(most, now_s)
+            bucket = self._buckets[key.prefix] = _Bucket(float(most), now_s)
         bucket.left = min(most, bucket.left + (now_s - bucket.counted_s) * most)
         bucket.counted_s = now_s
         if bucket.left < 1:
             wait_s = math.ceil((1 - bucket.left) / most)
+            share = f" to each of {self.workers} workers" if self.workers > 1 else ""
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 kind="too-many-requests",
-                detail=f"this key may send {most:.0f} requests a second; wait, or send more events "
-                "in each",
+                detail=f"this key may send {most} requests a second{share}; wait, or send more "
+                "events in each",
                 headers={"retry-after": str(wait_s)},
             )
         bucket.left -= 1

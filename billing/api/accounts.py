@@ -61,7 +61,7 @@ async def get_accounts(request: Request, *, query: Annotated[AccountsQuery, Quer
     page = await service.reading(
         lambda: account_page(service.store, limit=query.limit, cursor=query.cursor)
     )
-    return AccountsDocument(data=[_document(one) for one in page.accounts], cursor=page.cursor)
+    return AccountsDocument(data=[_document(one) for one in page.rows], cursor=page.cursor)
 
 
 @routes.get(ACCOUNT, response_model=AccountDocument, summary="One account")
@@ -71,10 +71,12 @@ async def get_account(request: Request, *, account: Annotated[PathName, Path()])
     key = await service.access.admit(request, route=("GET", ACCOUNT))
     if key.account not in ("", account):
         raise not_found()
-    found = await service.reading(lambda: known_account(service.store, account=account))
-    if found is None:
-        raise not_found()
-    return _document(found)
+
+    def found() -> KnownAccount:
+        with service.store.read() as connection:
+            return known_account(connection, account=account)
+
+    return _document(await service.reading(found))
 
 
 def _document(known: KnownAccount) -> AccountDocument:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
+from pathlib import Path
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from billing.api import (
     accounts,
@@ -39,12 +39,22 @@ from billing.store.store import Store
 from pricing_rules.document import DocumentError, JsonValue
 
 
-def application(store: Store, *, settings: Settings, clock: Callable[[], int]) -> Frame:
+def application(
+    store: Store,
+    *,
+    settings: Settings,
+    clock: Callable[[], int],
+    workers: int = 1,
+    counters: Path | None = None,
+) -> Frame:
     """The service on an open store, as an ASGI application; its lifespan must be run.
 
-    ``clock`` gives microseconds since 1970 UTC.
+    ``clock`` gives microseconds since 1970 UTC. ``workers``: so many processes serve the store;
+    ``counters``: the folder of what they count, see ``Service``.
     """
-    service = Service(store=store, settings=settings, clock=clock)
+    service = Service(
+        store=store, settings=settings, clock=clock, workers=workers, counters=counters
+    )
     app = FastAPI(
         title="Tokenworks",
         lifespan=service.running,
@@ -57,11 +67,6 @@ def application(store: Store, *, settings: Settings, clock: Callable[[], int]) -
 
     async def post(request: Request) -> Response:
         return await post_events(request, service=service)
-
-    async def post_directly(scope: Scope, receive: Receive, send: Send) -> None:
-        # Past the layers of FastAPI: what they do for a request costs as much as storing an event.
-        answer = await post(Request(scope, receive))
-        await answer(scope, receive, send)
 
     async def post_spans(request: Request) -> Response:
         return await post_traces(request, service=service)
@@ -80,7 +85,7 @@ def application(store: Store, *, settings: Settings, clock: Callable[[], int]) -
         app.add_exception_handler(kind, _answer)
     return Frame(
         app,
-        direct={("POST", path): post_directly for path in EVENT_PATHS},
+        direct={("POST", path): post for path in EVENT_PATHS},
         metrics=service.metrics,
         request_timeout_s=settings.request_timeout_s,
     )

@@ -7,7 +7,6 @@ and asked for again it is answered as it stands.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -20,8 +19,8 @@ from billing.api.body import media_type_of, read_body
 from billing.api.commands import Answer, answer_command, published_form, sender
 from billing.api.events import FORMS, LARGE_BYTES, EventResult, EventsResult, sender_of
 from billing.api.pages import Cursor, Limit
-from billing.api.problems import Problem
 from billing.api.service import Service
+from billing.api.verdicts import all_refused, counted, status_of
 from billing.operations.applied_backfill import apply_backfill, revert_backfill
 from billing.operations.backfill import (
     BackfillState,
@@ -33,6 +32,7 @@ from billing.operations.backfill import (
     show_backfill,
     stage,
 )
+from billing.operations.correction_record import new_name
 from billing.operations.submitted_payloads import Submitted, submitted_events
 from billing.store.api_keys import ApiKey
 from billing.store.store import Connection
@@ -150,7 +150,7 @@ async def get_backfills(request: Request, *, query: Annotated[BackfillsQuery, Qu
             service.store, account=query.account, limit=query.limit, cursor=query.cursor
         )
     )
-    data = [BackfillDocument(**one.as_json()) for one in page.backfills]
+    data = [BackfillDocument(**one.as_json()) for one in page.rows]
     return BackfillsDocument(data=data, cursor=page.cursor)
 
 
@@ -241,7 +241,7 @@ async def post_reversal(request: Request, *, backfill: Annotated[Name, Path()]) 
         shown = revert_backfill(
             connection,
             backfill=backfill,
-            reversal=f"cor_{uuid.uuid4().hex}",
+            reversal=new_name("cor", now_at=now_at, number=0),
             reason=document.reason,
             by=sender(key),
             now_at=now_at,
@@ -283,7 +283,7 @@ def _opened(
         raise DocumentError("end_at", "must lie after start_at", path=("end_at",))
     shown = open_backfill(
         connection,
-        backfill=f"bf_{uuid.uuid4().hex}",
+        backfill=new_name("bf", now_at=now_at, number=0),
         account=document.account,
         period=Period(start_at=document.start_at, end_at=document.end_at),
         reason=document.reason,
@@ -316,19 +316,14 @@ def _answer(staged: Sequence[StagedEvent], *, sent: Submitted) -> Response:
     for row, note in sent.notes.items():
         results[row].flags, results[row].unmapped = note.flags, note.unmapped
     found = [results[row] for row in sorted(results)]
-    counts = {
-        kind: sum(one.verdict == kind for one in found)
-        for kind in ("accepted", "duplicate", "conflict", "rejected")
-    }
+    counts = counted(one.verdict for one in found)
     document = EventsResult(received=len(found), events=found, **counts)
-    taken = counts["accepted"] + counts["duplicate"]
-    if taken:
-        status = HTTPStatus.OK if taken == len(found) else HTTPStatus.MULTI_STATUS
+    status = status_of(counts)
+    if status < HTTPStatus.BAD_REQUEST:
         return Response(_encode(document), status_code=status.value, media_type="application/json")
-    all_conflict = counts["conflict"] == len(found)
-    raise Problem(
-        HTTPStatus.CONFLICT if all_conflict else HTTPStatus.BAD_REQUEST,
-        kind="conflict" if all_conflict else "events-refused",
+    raise all_refused(
+        status,
+        kind="events-refused",
         detail="no event was staged; the first: " + f"{found[0].pointer} {found[0].reason}".strip(),
         members=msgspec.to_builtins(document),
     )

@@ -7,7 +7,7 @@ committed together; an account's key sees the corrections of its account alone.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -15,8 +15,9 @@ from pydantic import AfterValidator, Field
 
 from billing.api.commands import Answer, answer_command, published_form, sender
 from billing.api.pages import Cursor, Limit
-from billing.api.problems import Problem, not_found
+from billing.api.problems import not_found
 from billing.api.service import Service
+from billing.api.verdicts import all_refused, counted, status_of
 from billing.operations.corrected_events import correction_page, show_correction
 from billing.operations.correction import Corrected, CorrectionVerdict, correct_events
 from billing.operations.correction_request import (
@@ -27,6 +28,7 @@ from billing.operations.correction_request import (
 from billing.operations.reversal import revert_correction
 from billing.operations.taken_in import owner_of
 from billing.store.api_keys import ApiKey
+from billing.store.correction_details import CorrectionKind
 from billing.store.corrections import Correction
 from billing.store.store import Connection
 from pricing_rules.document import Document, JsonValue, Name, Text, canonical_json
@@ -120,7 +122,7 @@ class CorrectionDocument(Document):
     """
 
     correction: str
-    kind: Literal["void", "amend", "backfill", "reversal"]
+    kind: CorrectionKind
     account: str
     reason: str
     by: str
@@ -195,7 +197,7 @@ async def get_corrections(request: Request, *, query: Annotated[CorrectionsQuery
             service.store, account=account, limit=query.limit, cursor=query.cursor
         )
     )
-    data = [CorrectionDocument(**_fields(one)) for one in page.corrections]
+    data = [CorrectionDocument(**_fields(one)) for one in page.rows]
     return CorrectionsPageDocument(data=data, cursor=page.cursor)
 
 
@@ -254,22 +256,18 @@ def _corrected(
         by=sender(key),
         now_at=now_at,
     )
-    verdicts = [one.verdict for one in found]
-    names = ("accepted", "duplicate", "conflict", "rejected")
-    counts = {name: sum(verdict == name for verdict in verdicts) for name in names}
+    counts = counted(one.verdict for one in found)
     answer: dict[str, JsonValue] = {
         "received": len(found),
         **counts,
         "corrections": [_result(one) for one in found],
     }
-    made = counts["accepted"] + counts["duplicate"]
-    if made:
-        status = HTTPStatus.OK if made == len(found) else HTTPStatus.MULTI_STATUS
+    status = status_of(counts)
+    if status < HTTPStatus.BAD_REQUEST:
         return Answer(status=status, document=answer)
-    all_conflict = counts["conflict"] == len(found)
-    raise Problem(
-        HTTPStatus.CONFLICT if all_conflict else HTTPStatus.BAD_REQUEST,
-        kind="conflict" if all_conflict else "corrections-refused",
+    raise all_refused(
+        status,
+        kind="corrections-refused",
         detail=f"nothing was corrected; the first: {found[0].pointer or '/'} {found[0].reason}",
         members=answer,
     )
@@ -297,5 +295,5 @@ def _fields(correction: Correction) -> dict[str, Any]:
         "reverts": correction.reverts,
         "epoch": correction.epoch,
         "recorded_at": moment_text(correction.recorded_at),
-        "detail": msgspec.json.decode(correction.detail),
+        "detail": msgspec.to_builtins(correction.detail, order="sorted"),
     }

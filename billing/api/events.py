@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from billing.api.body import media_type_of, read_body
-from billing.api.problems import Problem
 from billing.api.service import Service
+from billing.api.verdicts import all_refused, status_of
 from billing.intake.event_request import RefusedEvent
 from billing.operations.submitted_payloads import (
     BodyForm,
@@ -104,13 +104,16 @@ async def post_events(request: Request, *, service: Service) -> Response:
         notes.update(sent.notes)
         return sent.submission
 
+    def answer(settled: Settled) -> Response:
+        note_flags(settled, notes=notes, service=service)
+        return _answer(settled, notes=notes)
+
+    asked: Submission | Unread
     if _is_one(body, form=form):
-        settled = await service.stored(Unread(request=sender.request, read=read))
+        asked = Unread(request=sender.request, read=read)
     else:
-        sent = await asyncio.to_thread(read) if len(body) > LARGE_BYTES else read()
-        settled = await service.stored(sent)
-    note_flags(settled, notes=notes, service=service)
-    return _answer(settled, notes=notes)
+        asked = await asyncio.to_thread(read) if len(body) > LARGE_BYTES else read()
+    return await service.stored(asked, answer=answer)
 
 
 def _is_one(body: bytes, *, form: BodyForm) -> bool:
@@ -151,17 +154,14 @@ def _answer(settled: Settled, *, notes: Mapping[int, Note]) -> Response:
     for row, note in notes.items():
         results[row].flags, results[row].unmapped = note.flags, note.unmapped
     found = [results[row] for row in sorted(results)]
-    received = len(found)
-    document = EventsResult(received=received, events=found, **counts)
-    stored = counts["accepted"] + counts["duplicate"]
-    if stored:
-        status = 200 if stored == received else 207
-        return Response(_encode(document), status_code=status, media_type="application/json")
-    all_conflict = counts["conflict"] == received
+    document = EventsResult(received=len(found), events=found, **counts)
+    status = status_of(counts)
+    if status < HTTPStatus.BAD_REQUEST:
+        return Response(_encode(document), status_code=status.value, media_type="application/json")
     first = next(one for one in found if one.reason)
-    return Problem(
-        HTTPStatus.CONFLICT if all_conflict else HTTPStatus.BAD_REQUEST,
-        kind="conflict" if all_conflict else "events-refused",
+    return all_refused(
+        status,
+        kind="events-refused",
         detail="no event was stored; the first: " + f"{first.pointer} {first.reason}".strip(),
         members=msgspec.to_builtins(document),
     ).response(request_id=sent.request)

@@ -6,15 +6,16 @@ stack trace, a path) stays in the log.
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from itertools import count
 
 import structlog
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,6 +30,7 @@ from pricing_rules.document import DocumentError
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 _PLAIN_PATHS = {path for _, path in SCOPES}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_NO_FILE_LEFT = (errno.EMFILE, errno.ENFILE)
 
 _STARTED = uuid.uuid4().hex[:16]
 _numbers = count(1)
@@ -36,18 +38,21 @@ _numbers = count(1)
 
 _log = logger("requests")
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+
 
 class Frame:
     """The application inside its frame; ``request_timeout_s`` bounds each answer.
 
-    ``direct``: (method, path) -> what answers it without the layers of the application.
+    ``direct``: (method, path) -> what answers it past the layers of the application: what they do
+    for a request costs as much as storing an event.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        direct: Mapping[tuple[str, str], ASGIApp],
+        direct: Mapping[tuple[str, str], Endpoint],
         metrics: Metrics,
         request_timeout_s: int,
     ) -> None:
@@ -65,7 +70,6 @@ class Frame:
         request_id = scope["request_id"] = _request_id(scope)
         if b"%2" in scope["raw_path"]:
             scope["path"] = divided_path(scope["raw_path"])
-        structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started_s = time.perf_counter()
         status = 0
@@ -79,8 +83,7 @@ class Frame:
             await send(message)
 
         try:
-            app = self.direct.get((scope["method"], scope["path"]), self.app)
-            await self._deadlines.within(app(scope, receive, send_framed))
+            await self._deadlines.within(self._answer(scope, receive, send_framed))
         except ClientDisconnect:
             status = status or 499
         except Exception as error:
@@ -98,6 +101,14 @@ class Frame:
         noted = log.debug if status < 400 else log.info if status < 500 else log.warning
         noted("answered", method=method, route=route, status=status, ms=f"{seconds * 1e3:.1f}")
 
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self.direct.get((scope["method"], scope["path"]))
+        if endpoint is None:
+            await self.app(scope, receive, send)
+        else:
+            answer = await endpoint(Request(scope, receive))
+            await answer(scope, receive, send)
+
 
 def answer_to(error: Exception, *, request_id: str) -> Response:
     """The problem that an error is answered with; what is a bug of ours is noted whole."""
@@ -107,6 +118,8 @@ def answer_to(error: Exception, *, request_id: str) -> Response:
         problem = of_error(error)
     elif isinstance(error, TimeoutError):
         problem = unavailable("the answer took too long; try again")
+    elif isinstance(error, OSError) and error.errno in _NO_FILE_LEFT:
+        problem = unavailable("too many connections and files are open; try again")
     else:
         _log.error("bug", exc_info=error)
         problem = Problem(

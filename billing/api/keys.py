@@ -6,7 +6,7 @@ Invariant: the secret of a key is in one answer, that to the request which made 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field, StringConstraints
@@ -20,9 +20,9 @@ from billing.operations.api_key import (
     end_api_key,
     new_api_key,
 )
-from billing.store.api_keys import ApiKey
+from billing.store.api_keys import ApiKey, Scope
 from billing.store.store import Connection
-from pricing_rules.document import Document, DocumentError, Name, Text
+from pricing_rules.document import Document, Name, Text
 from pricing_rules.period import MomentText, moment_text
 
 KEYS = "/v1/keys"
@@ -41,7 +41,7 @@ class NewKeyDocument(Document):
     requests it may send, absent: as many as the service lets each.
     """
 
-    scope: Literal["operator", "ingest", "account"]
+    scope: Scope
     account: Name | None = None
     name: Name
     expires_at: MomentText | None = None
@@ -52,7 +52,7 @@ class KeyDocument(Document):
     """A key, without its secret; ``account`` is null where it is the provider's."""
 
     prefix: str
-    scope: Literal["operator", "ingest", "account"]
+    scope: Scope
     account: str | None
     name: str
     made_at: str
@@ -112,7 +112,7 @@ async def get_keys(request: Request, *, query: Annotated[KeysQuery, Query()]) ->
     page = await service.reading(
         lambda: api_key_page(service.store, limit=query.limit, cursor=query.cursor)
     )
-    keys = [_document(one.key, revoked_at=one.revoked_at) for one in page.keys]
+    keys = [_document(one.key, revoked_at=one.revoked_at) for one in page.rows]
     return KeysDocument(data=keys, cursor=page.cursor)
 
 
@@ -145,23 +145,16 @@ async def post_revocation(request: Request, *, prefix: Annotated[Prefix, Path()]
 
 
 def _made(connection: Connection, document: NewKeyDocument, key: ApiKey, now_at: int) -> Answer:
-    try:
-        made = new_api_key(
-            connection,
-            scope=document.scope,
-            account=document.account or "",
-            name=document.name,
-            expires_at=document.expires_at,
-            requests_per_s=document.requests_per_s,
-            by=sender(key),
-            now_at=now_at,
-        )
-    except DocumentError as error:
-        if not error.where.startswith("--"):
-            raise
-        # The operation names the option of the command that makes a key.
-        field = error.where.removeprefix("--").replace("-", "_")
-        raise DocumentError(field, error.sentence, path=(field,)) from None
+    made = new_api_key(
+        connection,
+        scope=document.scope,
+        account=document.account or "",
+        name=document.name,
+        expires_at=document.expires_at,
+        requests_per_s=document.requests_per_s,
+        by=sender(key),
+        now_at=now_at,
+    )
     shown = _document(made.key, revoked_at=None)
     return Answer(status=HTTPStatus.CREATED, document=shown.model_dump(), once={"key": made.text})
 

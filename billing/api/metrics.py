@@ -7,9 +7,11 @@ account, id or key is one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from billing.intake.otlp_traces import SpanKind
 from billing.operations.writer import Settled
@@ -21,9 +23,10 @@ _REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """The counters of one process."""
+    """The counters of one process; its text tells of all processes that count in ``counters``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, counters: Path | None = None) -> None:
+        self._counters = counters
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "tokenworks_requests",
@@ -69,7 +72,10 @@ class Metrics:
             registry=self.registry,
         )
         self._waiting = Gauge(
-            "tokenworks_waiting_events", "Events that wait to be stored.", registry=self.registry
+            "tokenworks_waiting_events",
+            "Events that wait to be stored.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
         )
         # What each answer counts in: looking it up by labels costs more than counting.
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
@@ -114,4 +120,8 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""
-        return generate_latest(self.registry)
+        registry = self.registry
+        if self._counters is not None:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, str(self._counters))  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

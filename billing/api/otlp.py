@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -69,9 +70,8 @@ async def post_traces(request: Request, *, service: Service) -> Response:
     said: list[str] = []
     rejected = 0
     if sent is not None:
-        settled = await service.stored(sent.submission)
-        note_flags(settled, notes=sent.notes, service=service)
-        reasons = _reasons(settled)
+        rejected_of = partial(_reasons, notes=sent.notes, service=service)
+        reasons = await service.stored(sent.submission, answer=rejected_of)
         rejected = len(reasons)
         if reasons:
             said.append(f"rejected spans: {rejected} of {kinds['usage']}, the first {reasons[0]}")
@@ -92,8 +92,9 @@ def _answer(encoding: Encoding, *, rejected: int, said: str) -> bytes:
     return _encode(result)
 
 
-def _reasons(settled: Settled) -> Sequence[str]:
-    """Why each rejected span is, in order."""
+def _reasons(settled: Settled, *, notes: Mapping[int, Note], service: Service) -> Sequence[str]:
+    """Why each rejected span is, in order; the flags of the others are counted."""
+    note_flags(settled, notes=notes, service=service)
     sent = settled.submission
     found = {one.row: f"{one.id or 'a span'} {one.pointer}: {one.reason}" for one in sent.refused}
     for row, event, verdict in zip(sent.rows, sent.events, settled.verdicts, strict=True):

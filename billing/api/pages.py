@@ -1,4 +1,4 @@
-"""Questions: what they ask for, once, and the pages of an answer.
+"""Questions: what they ask for, once, of which time, and the pages of an answer.
 
 Invariant: a limit is a plain whole number; what ``int`` would guess is refused, and so is a
 question that says one thing twice.
@@ -13,6 +13,8 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.requests import Request
 
 from billing.api.problems import bad_request
+from pricing_rules.document import DocumentError
+from pricing_rules.period import Period
 
 MOST_ROWS = 1_000
 
@@ -36,6 +38,15 @@ Cursor = Annotated[
     str | None, Field(max_length=8_000, description="Of the page before; absent for the first")
 ]
 """Where a page begins."""
+
+
+def asked_period(start_at: int, *, end_at: int) -> Period:
+    """The period that a question is about. DocumentError where it ends before it starts, or starts
+    before 1970.
+    """
+    if start_at < 0 or start_at >= end_at:
+        raise DocumentError("end_at", "must lie after start_at, and both after 1970")
+    return Period(start_at=start_at, end_at=end_at)
 
 
 async def asked_once(request: Request) -> None:

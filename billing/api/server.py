@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
 import signal
 import socket
 import uuid
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
+from multiprocessing.connection import Connection
 from types import FrameType
 from typing import cast
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from billing.api.app import application
+from billing.api.joined_writes import JoinedWrites
 from billing.api.problems import Problem
+from billing.api.workers import Worker, count_in
 from billing.settings import Settings
 from billing.store.store import Store
 from pricing_rules.document import DocumentError
@@ -46,7 +52,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", JoinedWrites(transport, loop=self.loop)))
         self._wait()
 
     def data_received(self, data: bytes) -> None:
@@ -115,6 +121,28 @@ class _Server(uvicorn.Server):
                 signal.signal(one, action)
 
 
+class _WorkerServer(_Server):
+    """A server that stops when its parent does, or when its store has stopped."""
+
+    def __init__(self, app: ASGIApp, *, settings: Settings, store: Store, line: Connection) -> None:
+        super().__init__(_configured(app, settings=settings))
+        self._store = store
+        self._line = line
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        asyncio.get_running_loop().add_reader(self._line.fileno(), self._stop)
+        with contextlib.suppress(OSError):  # the parent has ended: the reader sees it
+            self._line.send_bytes(b"serving")
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._store.stopped is not None
+
+    def _stop(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._line.fileno())
+        self.should_exit = True
+
+
 def listening(*, host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 is any that is free. DocumentError where it cannot."""
     try:
@@ -132,21 +160,40 @@ def serve(
     store: Store, *, settings: Settings, listener: socket.socket, clock: Callable[[], int]
 ) -> None:
     """Answer requests until SIGINT or SIGTERM; then what was begun is answered, and no more."""
-    protocol = type("Protocol", (BoundedProtocol,), {"header_timeout_s": settings.body_timeout_s})
-    server = _Server(
-        uvicorn.Config(
-            application(store, settings=settings, clock=clock),
-            http=cast("type[asyncio.Protocol]", protocol),
-            ws="none",
-            lifespan="on",
-            loop="auto",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=settings.stop_timeout_s,
-            backlog=_BACKLOG,
-        )
+    app = application(store, settings=settings, clock=clock)
+    _Server(_configured(app, settings=settings)).run(sockets=[listener])
+
+
+def serve_as_worker(
+    store: Store, *, settings: Settings, clock: Callable[[], int], worker: Worker
+) -> None:
+    """Answer requests until told to stop, until the parent has ended, or until nothing can be
+    stored any more: then another opens the store anew. What was begun is answered.
+    """
+    count_in(worker.counters, worker=worker.number)
+    app = application(
+        store, settings=settings, clock=clock, workers=worker.workers, counters=worker.counters
     )
-    server.run(sockets=[listener])
+    server = _WorkerServer(app, settings=settings, store=store, line=worker.line)
+    server.run(sockets=[worker.listener])
+    if os.getppid() != worker.parent:  # which would have removed it
+        shutil.rmtree(worker.counters, ignore_errors=True)
+
+
+def _configured(app: ASGIApp, *, settings: Settings) -> uvicorn.Config:
+    """How a server serves an application."""
+    protocol = type("Protocol", (BoundedProtocol,), {"header_timeout_s": settings.body_timeout_s})
+    return uvicorn.Config(
+        app,
+        http=cast("type[asyncio.Protocol]", protocol),
+        ws="none",
+        lifespan="on",
+        loop="auto",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.stop_timeout_s,
+        backlog=_BACKLOG,
+    )

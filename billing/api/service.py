@@ -7,11 +7,13 @@ and only after they were committed.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 
@@ -40,6 +42,9 @@ _log = logger("service")
 
 T = TypeVar("T")
 
+_Waiting = tuple[Callable[[Settled], Any], asyncio.Future[Any]]
+"""Who waits for a submission: how its answer is made, and where that is put."""
+
 
 class Threads:
     """Some threads for one kind of work, and a bound on how much of it may wait."""
@@ -67,26 +72,31 @@ class Threads:
 
 @dataclass(slots=True, kw_only=True)
 class Service:
-    """One process of the service on an open store. ``clock`` gives microseconds since 1970 UTC."""
+    """One process of the service on an open store. ``clock`` gives microseconds since 1970 UTC.
+
+    ``workers``: so many processes serve; each keeps to its share of the limits. ``counters``: the
+    folder of what all of them count, None where one serves.
+    """
 
     store: Store
     settings: Settings
     clock: Callable[[], int]
+    workers: int = 1
+    counters: Path | None = None
     access: Access = field(init=False)
     writer: Writer = field(init=False)
     webhooks: WebhookSender = field(init=False)
     webhook_metrics: WebhookMetrics = field(init=False)
-    metrics: Metrics = field(default_factory=Metrics, init=False)
+    metrics: Metrics = field(init=False)
     body_deadlines: Deadlines = field(init=False)
     """When the body of a request must have arrived."""
-    _waiting: dict[Submission | Unread, asyncio.Future[Settled]] = field(
-        default_factory=dict, init=False
-    )
-    _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
+    _waiting: dict[Submission | Unread, _Waiting] = field(default_factory=dict, init=False)
+    _loop: asyncio.AbstractEventLoop = field(init=False)
     _readers: Threads = field(init=False)
     _commanders: Threads = field(init=False)
 
     def __post_init__(self) -> None:
+        self.metrics = Metrics(counters=self.counters)
         self.body_deadlines = Deadlines(self.settings.body_timeout_s)
         self._readers = Threads("reader", threads=READERS)
         self._commanders = Threads("commander", threads=COMMANDERS)
@@ -95,12 +105,13 @@ class Service:
             clock=self.clock,
             fresh_s=self.settings.key_fresh_s,
             requests_per_s=self.settings.requests_per_s,
+            workers=self.workers,
         )
         self.writer = Writer(
             store=self.store,
             clock=self.clock,
             announce=self._announce,
-            waiting_events=self.settings.waiting_events,
+            waiting_events=math.ceil(self.settings.waiting_events / self.workers),
         )
         self.webhook_metrics = WebhookMetrics(self.metrics.registry)
         self.webhooks = WebhookSender(
@@ -124,21 +135,20 @@ class Service:
             await asyncio.to_thread(self._commanders.stop, drained=True)
             await asyncio.to_thread(self._readers.stop, drained=False)
 
-    async def stored(self, submission: Submission | Unread) -> Settled:
-        """What became of a submission, once that is on disk.
+    async def stored(self, submission: Submission | Unread, *, answer: Callable[[Settled], T]) -> T:
+        """What is answered to a submission, once that is on disk.
 
-        Raises what the writer failed with; StoreError where it takes nothing now.
+        ``answer`` makes it of what became of the submission, in the writer's thread: those of a
+        group in a row, and the loop is woken once for all of them. Raises what the writer failed
+        with; StoreError where it takes nothing now.
         """
-        future: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
-        self._waiting[submission] = future
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting[submission] = (answer, future)
         try:
             self.writer.submit(submission)
-            settled = await future
+            return await future
         finally:
             del self._waiting[submission]
-        if settled.error is not None:
-            raise settled.error
-        return settled
 
     async def reading(self, question: Callable[[], T]) -> T:
         """The answer to a question that reads the store, from a thread of its own.
@@ -159,12 +169,31 @@ class Service:
         _log.info("webhook_attempted", **asdict(one))
 
     def _announce(self, group: Sequence[Settled]) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._settle, group)
-
-    def _settle(self, group: Sequence[Settled]) -> None:
         self.metrics.settled(group, waiting=self.writer.waiting)
+        answered: list[tuple[asyncio.Future[Any], Any]] = []
         for one in group:
-            future = self._waiting.get(one.asked)
-            if future is not None and not future.done():
-                future.set_result(one)
+            waiting = self._waiting.get(one.asked)
+            if waiting is not None:  # else nobody waits for it any more
+                answer, future = waiting
+                answered.append((future, _answered(one, answer=answer)))
+        self._loop.call_soon_threadsafe(_settle, answered)
+
+
+def _answered(one: Settled, *, answer: Callable[[Settled], Any]) -> Any:
+    """What is answered, or the error that is raised instead."""
+    if one.error is not None:
+        return one.error
+    try:
+        return answer(one)
+    except Exception as error:  # of one request: others wait
+        return error
+
+
+def _settle(answered: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, said in answered:
+        if future.done():  # nobody waits for it any more
+            continue
+        if isinstance(said, Exception):
+            future.set_exception(said)
+        else:
+            future.set_result(said)

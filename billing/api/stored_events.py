@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
-from billing.api.pages import Cursor, Limit
+from billing.api.pages import Cursor, Limit, asked_period
 from billing.api.problems import not_found
 from billing.api.service import Service
 from billing.operations.stored_events import ShownEvent, event_page, named_events
@@ -92,7 +92,7 @@ async def get_events(request: Request, *, query: Annotated[EventsQuery, Query()]
         )
     )
     return StoredEventsDocument(
-        account=query.account, data=[_document(one) for one in page.events], cursor=page.cursor
+        account=query.account, data=[_document(one) for one in page.rows], cursor=page.cursor
     )
 
 
@@ -118,9 +118,7 @@ def _period(query: EventsQuery) -> Period | None:
     if start_at is None or end_at is None:
         missing = "start_at" if start_at is None else "end_at"
         raise DocumentError(missing, "a period has a start and an end; give both")
-    if start_at < 0 or start_at >= end_at:
-        raise DocumentError("end_at", "must lie after start_at, and both after 1970")
-    return Period(start_at=start_at, end_at=end_at)
+    return asked_period(start_at, end_at=end_at)
 
 
 def _document(one: ShownEvent) -> StoredEventDocument:

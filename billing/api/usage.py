@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
-from billing.api.pages import Cursor, Limit
+from billing.api.pages import Cursor, Limit, asked_period
 from billing.api.paths import PathName
 from billing.api.problems import not_found
 from billing.api.service import Service
@@ -21,8 +21,8 @@ from billing.operations.live_usage import (
     usage_page,
 )
 from billing.store.usage_sums import UsageSum
-from pricing_rules.document import Document, DocumentError
-from pricing_rules.period import Period, moment_text, parse_moment
+from pricing_rules.document import Document
+from pricing_rules.period import MomentText, moment_text
 from pricing_rules.usage.units import UNITS
 
 PATH = "/v1/accounts/{account}/usage"
@@ -33,8 +33,8 @@ routes = APIRouter()
 class UsageQuery(Document):
     """What to sum: events that occurred in [start_at, end_at), apart by time steps and labels."""
 
-    start_at: Annotated[str, Field(description="RFC 3339, such as 2026-11-01T00:00:00Z")]
-    end_at: Annotated[str, Field(description="RFC 3339; the end is not included")]
+    start_at: Annotated[MomentText, Field(description="RFC 3339, such as 2026-11-01T00:00:00Z")]
+    end_at: Annotated[MomentText, Field(description="RFC 3339; the end is not included")]
     step: Annotated[Step, Field(description="Time steps, in UTC")] = "day"
     by: Annotated[
         str,
@@ -75,7 +75,8 @@ async def get_usage(
     Units are disjoint: ``input_tokens`` is the input that no other unit counts, such as
     ``cache_read_tokens``.
 
-    They are read from the events themselves, as they stood when the first page was read.
+    They are read from the events themselves, as they stood when the first page was read. 404 where
+    nothing is known of the account.
     """
     service: Service = request.app.state.service
     key = await service.access.admit(request, route=("GET", PATH))
@@ -87,23 +88,14 @@ async def get_usage(
     )
     return UsageDocument(
         account=account,
-        data=[_document(one, question=question) for one in page.sums],
+        data=[_document(one, question=question) for one in page.rows],
         cursor=page.cursor,
     )
 
 
 def _question(query: UsageQuery, *, account: str) -> UsageQuestion:
-    moments = []
-    for name, text in (("start_at", query.start_at), ("end_at", query.end_at)):
-        try:
-            moments.append(parse_moment(text))
-        except ValueError as error:
-            raise DocumentError(name, str(error)) from None
-    start_at, end_at = moments
-    if start_at < 0 or start_at >= end_at:
-        raise DocumentError("end_at", "must lie after start_at, and both after 1970")
     labels = tuple(query.by.split(",")) if query.by else ()
-    period = Period(start_at=start_at, end_at=end_at)
+    period = asked_period(query.start_at, end_at=query.end_at)
     return UsageQuestion(account=account, period=period, step=query.step, labels=labels)
 
 

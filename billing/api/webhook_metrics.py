@@ -28,11 +28,13 @@ class WebhookMetrics:
             "tokenworks_webhook_pending_messages",
             "Messages that wait at endpoints.",
             registry=registry,
+            multiprocess_mode="mostrecent",  # of the deployment: whoever is asked looks
         )
         self._oldest = Gauge(
             "tokenworks_webhook_oldest_pending_seconds",
             "How long the oldest of these has waited; 0 where none waits.",
             registry=registry,
+            multiprocess_mode="mostrecent",
         )
 
     def attempted(self, became: Became) -> None:

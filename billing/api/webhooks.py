@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
@@ -30,7 +30,7 @@ from billing.operations.webhook import (
 )
 from billing.store.api_keys import ApiKey
 from billing.store.store import Connection
-from billing.store.webhooks import Endpoint, Sending
+from billing.store.webhooks import Endpoint, Sending, SendingState
 from billing.webhooks.addresses import MOST_CHARACTERS
 from billing.webhooks.messages import Kind
 from pricing_rules.document import Document, Name, Text
@@ -47,7 +47,6 @@ routes = APIRouter()
 
 EndpointName = Annotated[Name, Path()]
 MessageName = Annotated[Name, Path()]
-State = Literal["pending", "delivered", "given_up"]
 
 
 class NewWebhookEndpointDocument(Document):
@@ -116,7 +115,7 @@ class WebhookMessageDocument(Document):
     subject: str
     data: dict[str, Any]
     recorded_at: str
-    state: State
+    state: SendingState
     attempts: int
     next_at: str | None
     status: int | None
@@ -141,7 +140,7 @@ class WebhookEndpointsQuery(Document):
 class WebhookMessagesQuery(Document):
     """Which page of the messages, all or those in one state."""
 
-    state: State | None = None
+    state: SendingState | None = None
     limit: Limit = 100
     cursor: Cursor = None
 
@@ -194,7 +193,7 @@ async def get_webhook_endpoints(
             found = endpoint_page(connection, limit=query.limit, cursor=query.cursor)
         shown = [
             _document(one.endpoint, retired_at=one.retired_at, reason=one.reason)
-            for one in found.endpoints
+            for one in found.rows
         ]
         return WebhookEndpointsDocument(data=shown, cursor=found.cursor)
 
@@ -282,7 +281,9 @@ async def get_webhook_messages(
     endpoint: EndpointName,
     query: Annotated[WebhookMessagesQuery, Query()],
 ) -> Any:
-    """And what became of each."""
+    """And what became of each. One that is stored while pages are read may be on none of them: read
+    the first page anew.
+    """
     service = await _admitted(request, path=MESSAGES)
 
     def page() -> WebhookMessagesDocument:
@@ -294,7 +295,7 @@ async def get_webhook_messages(
                 limit=query.limit,
                 cursor=query.cursor,
             )
-        shown = [_message(one) for one in found.sendings]
+        shown = [_message(one) for one in found.rows]
         return WebhookMessagesDocument(data=shown, cursor=found.cursor)
 
     return await service.reading(page)

@@ -6,7 +6,6 @@ and nothing was applied; 2 that nothing was done.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from billing.operations.backfill_file import (
     load_backfill,
     try_backfill,
 )
+from billing.operations.correction_record import new_name
 from pricing_rules.document import JsonValue
 from pricing_rules.period import Period
 from pricing_rules.usage.units import REQUESTS
@@ -63,7 +63,7 @@ def _period(ctx: click.Context, param: click.Parameter, value: str) -> Period:
     help="A month such as 2026-10 (UTC), or START/END, half-open.",
 )
 @click.option("--reason", required=True, help="Why the usage is stated anew.")
-@click.option("--dry-run", is_flag=True, help="Apply nothing, show what would be done.")
+@click.option("--dry-run", is_flag=True, help="Store nothing, show what would be done.")
 @store_option
 @by_option
 @now_option
@@ -92,7 +92,7 @@ def load(
     --reason 'the meter was wrong' --by dana --store billing.db
     """
     wanted = NewBackfill(
-        backfill=f"bf_{uuid.uuid4().hex}",
+        backfill=new_name("bf", now_at=now_at, number=0),
         account=account,
         period=period,
         reason=reason,
@@ -120,7 +120,7 @@ def list_backfills(*, account: str | None, store: str, shape: str) -> None:
         cursor = None
         while True:
             page = backfill_page(found, account=account, limit=_AT_ONCE, cursor=cursor)
-            rows += [one.as_json() for one in page.backfills]
+            rows += [one.as_json() for one in page.rows]
             cursor = page.cursor
             if cursor is None:
                 break
@@ -200,7 +200,7 @@ def revert(*, backfill: str, reason: str, store: str, by: str, now_at: int, shap
     Example: tokenworks backfill revert bf_0123456789abcdef0123456789abcdef
     --reason 'the meter was right' --by dana --store billing.db
     """
-    reversal = f"cor_{uuid.uuid4().hex}"
+    reversal = new_name("cor", now_at=now_at, number=0)
     with opened(store) as found:
         shown = found.beside(
             lambda connection: revert_backfill(
@@ -222,27 +222,27 @@ def _print(shown: Sequence[ShownBackfill], *, shape: str, title: str) -> None:
 
 
 def _print_loaded(loaded: LoadedBackfill, *, name: str, shape: str) -> None:
-    foreseen = loaded.foreseen
-    shown = loaded.shown.as_json()
+    shown, foreseen = loaded.shown, loaded.foreseen
     document: dict[str, JsonValue] = {
         "schema": "tokenworks.backfill-load/1",
         "file": name,
         "received": loaded.received,
         "duplicate": loaded.duplicate,
-        "backfill": shown,
+        "backfill": None if shown is None else shown.as_json(),
         "foreseen": None if foreseen is None else _foreseen(foreseen),
         "refused": [
             {"row": one.row, "verdict": one.verdict, "reason": one.reason}
             for one in loaded.refusals
         ],
     }
-    if foreseen is None:
-        title = "Applied" if loaded.shown.applied else "Not applied"
-        print_rows([shown], columns=COLUMNS, shape=shape, document=document, title=title)
-    else:
-        rows = _sums(foreseen)
+    if foreseen is not None:
         title = f"{foreseen.backfill.account} would have"
+        rows = _sums(foreseen)
         print_rows(rows, columns=SUM_COLUMNS, shape=shape, document=document, title=title)
+    else:
+        title = "Applied" if shown is not None and shown.applied else "Not applied"
+        rows = [] if shown is None else [shown.as_json()]
+        print_rows(rows, columns=COLUMNS, shape=shape, document=document, title=title)
     if foreseen is not None and shape == "table":
         done = foreseen.changes
         say(

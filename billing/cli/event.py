@@ -191,10 +191,10 @@ def corrections(*, account: str | None, store: str, shape: str) -> None:
     rows: list[dict[str, object]] = []
     with opened(store) as found:
         page = correction_page(found, account=account, limit=_AT_ONCE, cursor=None)
-        rows += map(_row, page.corrections)
+        rows += map(_row, page.rows)
         while page.cursor is not None:
             page = correction_page(found, account=account, limit=_AT_ONCE, cursor=page.cursor)
-            rows += map(_row, page.corrections)
+            rows += map(_row, page.rows)
     print_rows(rows, columns=COLUMNS, shape=shape, document=rows, title="Corrections")
 
 

@@ -5,7 +5,7 @@ Invariant: a key is shown when it is made, and never again.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import get_args
 
 import click
 
@@ -13,7 +13,7 @@ from billing.cli.clock import now_option
 from billing.cli.output import format_option, print_rows, say
 from billing.cli.stored import by_option, moment_option, opened, store_option
 from billing.operations.api_key import list_api_keys, make_api_key, revoke_api_key
-from billing.store.api_keys import ApiKey
+from billing.store.api_keys import ApiKey, Scope
 from pricing_rules.period import moment_text
 
 COLUMNS = (
@@ -31,9 +31,10 @@ def command() -> None:
 @store_option
 @click.option(
     "--scope",
-    type=click.Choice(["operator", "ingest", "account"]),
+    type=click.Choice(get_args(Scope)),
     required=True,
-    help="operator: everything; ingest: send events; account: read one account's usage.",
+    help="operator: everything; ingest: send events; account: read one account's usage; "
+    "monitor: read /metrics alone.",
 )
 @click.option(
     "--account", default="", help="Whose key it is; with ingest, it sends that account's events."
@@ -51,7 +52,7 @@ def command() -> None:
 def make(
     *,
     store: str,
-    scope: Literal["operator", "ingest", "account"],
+    scope: Scope,
     account: str,
     name: str,
     expires_at: int | None,

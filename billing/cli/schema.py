@@ -21,6 +21,7 @@ DOCUMENTS = {
     "rating": ("billing.domain.charging.report", "RatingReport"),
     "task-price": ("billing.domain.charging.task_report", "TaskReport"),
     "invoice": ("billing.domain.invoice.invoice", "Invoice"),
+    "verify": ("billing.domain.verification.report", "VerifyDocument"),
     "usage-mix": ("pricing_rules.usage.mix", "UsageMix"),
     "backtest": ("billing.domain.charging.backtest_report", "BacktestReport"),
     "pricing-review": ("billing.domain.charging.pricing_review", "PricingReviewReport"),

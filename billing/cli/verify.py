@@ -16,7 +16,7 @@ from billing.cli.output import format_option, print_rows, say
 from billing.cli.stored import opened, progress, store_option
 from billing.operations.mass_balance import mass_balance
 from billing.operations.measurement import Scrapes
-from billing.operations.verify import verify
+from billing.operations.verify import read_marks, verify
 from pricing_rules.document import DocumentError, JsonValue
 from pricing_rules.money import parse_amount
 from pricing_rules.period import parse_moment
@@ -90,6 +90,12 @@ def _percent(ctx: click.Context, param: click.Parameter, value: str) -> Decimal:
     callback=_percent,
     help="With --produced: the difference that is no finding.",
 )
+@click.option(
+    "--previous",
+    type=click.Path(path_type=Path),
+    help="What an earlier verify of this store printed with --format json: the store is damaged "
+    "where it went back since, as an older backup would.",
+)
 @format_option
 @click.pass_context
 def command(
@@ -99,18 +105,21 @@ def command(
     produced: tuple[Scrapes, ...],
     model: Mapping[str, str],
     allowed_loss_percent: Decimal,
+    previous: Path | None,
     shape: str,
 ) -> None:
     """Check a whole store: deliveries, events, totals, invoices, numbers and ledger.
 
     It changes nothing. It exits with 1 where anything is damaged, and names each damage; with
-    --produced also where tokens were lost or came from nowhere.
+    --produced also where tokens were lost or came from nowhere. Keep what it prints as JSON, and
+    give it as --previous after a restore, before anything is written.
 
     Example: tokenworks verify --store billing.db --produced 2026-10-01T00:00:00Z=first.txt
     --produced 2026-10-02T00:00:00Z=second.txt --model openai/gpt-oss-120b=gpt-oss-120b
     """
     if model and not produced:
         raise DocumentError("--model", "says nothing without --produced")
+    earlier = () if previous is None else read_marks(previous)
     with opened(store) as found:
         compared = None
         if produced:  # first: it is quick to refuse a file
@@ -118,7 +127,7 @@ def command(
                 found, scrapes=produced, names=model, allowed_loss_percent=allowed_loss_percent
             )
         with progress("verify") as show:
-            report = verify(found, progress=show)
+            report = verify(found, earlier=earlier, progress=show)
     document: dict[str, JsonValue] = dict(report.as_json())
     rows: list[Mapping[str, object]] = [
         {"equation": one.name, "holds": one.holds, "numbers": one.text()}

@@ -181,7 +181,7 @@ def messages(*, endpoint: str, store: str, state: SendingState | None, shape: st
             page = sending_page(
                 connection, endpoint=endpoint, state=state, limit=_PAGE, cursor=cursor
             )
-            rows += [_message_row(one) for one in page.sendings]
+            rows += [_message_row(one) for one in page.rows]
             if (cursor := page.cursor) is None:
                 break
     print_rows(rows, columns=MESSAGE_COLUMNS, shape=shape, document=rows, title="Messages")

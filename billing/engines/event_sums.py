@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pricing_rules.usage.totals import Cell, Grid, UsageTotal
-from pricing_rules.usage.units import REQUESTS
 
 _Key = tuple[
     str, int, str, str, str, int, str, tuple[tuple[str, str], ...], tuple[str, ...]
@@ -61,7 +60,8 @@ def sum_events(
     events: Iterable[LeafEvent], *, epoch: int, grids: Mapping[str, Grid]
 ) -> tuple[UsageTotal, ...]:
     """One total for each cell, in canonical key order; ``grids``: the cuts of each account."""
-    cells: dict[_Key, dict[str, int]] = {}
+    numbers: dict[_Key, int] = {}
+    sums: dict[_Key, dict[str, int]] = {}
     for event in events:
         grid = grids[event.account]
         key = (
@@ -75,16 +75,19 @@ def sum_events(
             grid.kept(event.dimensions) if event.dimensions else (),
             grid.windows_at(event.occurred_at) if grid.windows else (),
         )
-        sums = cells.get(key)
-        if sums is None:
-            sums = cells[key] = {REQUESTS: 0}
-        sums[REQUESTS] += 1
+        if key not in sums:
+            numbers[key], sums[key] = 1, dict(event.units)
+            continue
+        numbers[key] += 1
+        leaves = sums[key]
         for unit, count in event.units.items():
-            sums[unit] = sums.get(unit, 0) + count
-    return tuple(_total(key, epoch=epoch, sums=cells[key]) for key in sorted(cells))
+            leaves[unit] = leaves.get(unit, 0) + count
+    return tuple(
+        _total(key, epoch=epoch, events=numbers[key], leaves=sums[key]) for key in sorted(sums)
+    )
 
 
-def _total(key: _Key, *, epoch: int, sums: Mapping[str, int]) -> UsageTotal:
+def _total(key: _Key, *, epoch: int, events: int, leaves: Mapping[str, int]) -> UsageTotal:
     return UsageTotal(
         cell=Cell(
             account=key[0],
@@ -98,6 +101,6 @@ def _total(key: _Key, *, epoch: int, sums: Mapping[str, int]) -> UsageTotal:
             dimensions=key[7],
             windows=key[8],
         ),
-        events=sums[REQUESTS],
-        leaves={unit: sums[unit] for unit in sorted(sums) if sums[unit] and unit != REQUESTS},
+        events=events,
+        leaves={unit: count for unit, count in sorted(leaves.items()) if count},
     )

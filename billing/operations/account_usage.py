@@ -59,12 +59,11 @@ class AccountUsage:
         if self.summed is None:
             return totals_of(
                 self.connection,
-                account=self.versions.account,
+                versions=self.versions,
                 period=period,
                 through_epoch=through_epoch,
                 since_at=since_at,
                 cuts=self.cuts,
-                versions=self.versions,
             )
         known = [total for total in self.summed if total.cell.epoch <= through_epoch]
         return AccountTotals(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
+from billing.operations.cursor import Moment, Page, Word, cut_page, read_cursor
 from billing.operations.not_found import NotFoundError
 from billing.operations.stated import stated_name, stated_text
 from billing.store.api_keys import (
@@ -37,6 +37,8 @@ _KEY = re.compile(r"(tw_[0-9a-f]{10})_[A-Za-z0-9_-]{43}\Z", re.ASCII)
 _NO_DIGEST = "0" * 64
 
 MOST_REQUESTS_PER_S = 10_000_000
+
+_QUESTION = "keys"
 
 
 class _Place(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -93,22 +95,22 @@ def new_api_key(
     """Make a key. ``account``: whose key it is, "" for one of the provider. ``requests_per_s``: how
     many requests it may send; None: as many as the service lets each.
 
-    DocumentError where a key of scope account names none, where one of scope operator names one,
-    where a name is none, where it would have expired already, and where its requests are out of
-    range.
+    DocumentError where a key of scope account names none, where one of scope operator or monitor
+    names one, where a name is none, where it would have expired already, and where its requests are
+    out of range.
     """
     if scope == "account" and not account:
-        raise DocumentError("--account", "a key of scope account belongs to one; name it")
-    if scope == "operator" and account:
-        raise DocumentError("--account", "an operator's key belongs to no account; leave it out")
+        raise _refused("account", "a key of scope account belongs to one; name it")
+    if scope in ("operator", "monitor") and account:
+        raise _refused("account", f"a key of scope {scope} belongs to no account; leave it out")
     if account:
-        stated_name("--account", text=account)
-    stated_name("--name", text=name)
-    stated_text("--by", text=by)
+        stated_name("account", text=account)
+    stated_name("name", text=name)
+    stated_text("by", text=by)
     if expires_at is not None and expires_at <= now_at:
-        raise DocumentError("--expires-at", f"{moment_text(expires_at)} has passed")
+        raise _refused("expires_at", f"{moment_text(expires_at)} has passed")
     if requests_per_s is not None and not 1 <= requests_per_s <= MOST_REQUESTS_PER_S:
-        raise DocumentError("--requests-per-s", f"must be from 1 to {MOST_REQUESTS_PER_S:,}")
+        raise _refused("requests_per_s", f"must be from 1 to {MOST_REQUESTS_PER_S:,}")
     prefix = f"tw_{secrets.token_hex(5)}"
     secret_text = f"{prefix}_{secrets.token_urlsafe(32)}"
     key = ApiKey(
@@ -147,8 +149,8 @@ def end_api_key(
 
     NotFoundError where there is no such key, DocumentError where the reason is none.
     """
-    stated_text("--reason", text=reason)
-    stated_text("--by", text=by)
+    stated_text("reason", text=reason)
+    stated_text("by", text=by)
     lock_name(connection, name=f"key {prefix}")
     found = read_api_key(connection, prefix=prefix)
     if found is None:
@@ -174,28 +176,22 @@ def list_api_keys(store: Store) -> tuple[StoredKey, ...]:
         return read_api_keys(connection)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPage:
-    """Some keys, by the moment at which they were made, and the cursor of the next page."""
-
-    keys: tuple[StoredKey, ...]
-    cursor: str | None
-
-
-def api_key_page(store: Store, *, limit: int, cursor: str | None) -> KeyPage:
-    """One page of at most ``limit`` keys, the first where ``cursor`` is None.
+def api_key_page(store: Store, *, limit: int, cursor: str | None) -> Page[StoredKey]:
+    """One page of at most ``limit`` keys, by the moment at which they were made; the first where
+    ``cursor`` is None.
 
     A key that is made meanwhile may be on a later page. DocumentError where the cursor is none.
     """
-    at = None if cursor is None else read_cursor(_Place, text=cursor, question="keys")
+    at = read_cursor(_Place, text=cursor, question=_QUESTION)
     after = None if at is None else (at.made_at, at.prefix)
     with store.read() as connection:
-        keys = read_api_keys(connection, after=after, limit=limit + 1)
-    if len(keys) <= limit:
-        return KeyPage(keys=keys, cursor=None)
-    last = keys[limit - 1].key
-    place = _Place(made_at=last.made_at, prefix=last.prefix)
-    return KeyPage(keys=keys[:limit], cursor=write_cursor(place, question="keys"))
+        found = read_api_keys(connection, after=after, limit=limit + 1)
+    return cut_page(
+        found,
+        limit=limit,
+        question=_QUESTION,
+        place=lambda one: _Place(made_at=one.key.made_at, prefix=one.key.prefix),
+    )
 
 
 def check_api_key(store: Store, *, text: str, now_at: int) -> ApiKey | None:
@@ -210,6 +206,10 @@ def check_api_key(store: Store, *, text: str, now_at: int) -> ApiKey | None:
         return None
     expires_at = found.key.expires_at
     return found.key if expires_at is None or now_at < expires_at else None
+
+
+def _refused(field: str, sentence: str) -> DocumentError:
+    return DocumentError(field, sentence, path=(field,))
 
 
 def _digest(text: str) -> str:

@@ -33,6 +33,7 @@ from billing.store.backfill_changes import (
     read_stepped,
 )
 from billing.store.backfills import Backfill, event_seqs, read_new_staged, remove_staged
+from billing.store.correction_details import BackfillDetail, ReversalDetail
 from billing.store.corrections import (
     Correction,
     EventStep,
@@ -47,7 +48,7 @@ from billing.store.grid import account_grid, append_account_grids
 from billing.store.locks import hold_account, lock_name
 from billing.store.points import reach
 from billing.store.store import Connection
-from pricing_rules.document import DocumentError, JsonValue, canonical_json
+from pricing_rules.document import DocumentError
 from pricing_rules.period import moment_text
 
 BACKFILL_APPLIED, BACKFILL_REVERTED = "backfill apply", "backfill revert"
@@ -83,7 +84,7 @@ def apply_backfill(
             path=("events",),
         )
     one = shown.backfill
-    hold_corrections(connection, accounts=[one.account])
+    hold_corrections(connection)
     epoch = current_epoch(connection)
     runs = _append_new(connection, backfill=one, epoch=epoch, now_at=now_at)
     refuse_taken(connection, backfill=backfill)
@@ -138,7 +139,7 @@ def revert_backfill(
             f"backfill {backfill}", "was not applied, so that there is nothing to revert"
         )
     account = shown.backfill.account
-    hold_corrections(connection, accounts=[account])
+    hold_corrections(connection)
     hold_account(connection, account=account)
     runs = backfill_detail(shown.applied).added_events
     later = later_correction(connection, backfill=shown.backfill, added=runs)
@@ -148,11 +149,7 @@ def revert_backfill(
             f"what it did was corrected since, by {later}; revert that first",
         )
     changes = shown.changes
-    detail: JsonValue = {
-        "restored": changes.voided,
-        "voided": changes.added + changes.restored,
-        "steps": changes.added + changes.restored + changes.voided,
-    }
+    voided = changes.added + changes.restored
     correction = Correction(
         correction=reversal,
         kind="reversal",
@@ -160,7 +157,9 @@ def revert_backfill(
         reason=reason,
         by=by,
         reverts=backfill,
-        detail=canonical_json(detail).decode(),
+        detail=ReversalDetail(
+            steps=voided + changes.voided, restored=changes.voided, voided=voided
+        ),
         epoch=current_epoch(connection),
         recorded_at=now_at,
     )
@@ -236,22 +235,13 @@ def _correction(
     *,
     backfill: Backfill,
     staged: int,
-    runs: Runs,
+    runs: tuple[tuple[int, int], ...],
     epoch: int,
     by: str,
     now_at: int,
 ) -> Correction:
     counts = count_range(connection, backfill=backfill)
     added = sum(last - first + 1 for first, last in runs)
-    detail: JsonValue = {
-        "staged": staged,
-        "added": added,
-        "kept": counts.staged_counting - added,
-        "restored": counts.staged_void,
-        "voided": counts.unstaged_counting,
-        "steps": counts.staged_void + counts.unstaged_counting,
-        "added_events": [[first, last] for first, last in runs],
-    }
     return Correction(
         correction=backfill.backfill,
         kind="backfill",
@@ -259,7 +249,15 @@ def _correction(
         reason=backfill.reason,
         by=by,
         reverts=None,
-        detail=canonical_json(detail).decode(),
+        detail=BackfillDetail(
+            staged=staged,
+            added=added,
+            kept=counts.staged_counting - added,
+            restored=counts.staged_void,
+            voided=counts.unstaged_counting,
+            steps=counts.staged_void + counts.unstaged_counting,
+            added_events=runs,
+        ),
         epoch=epoch,
         recorded_at=now_at,
     )

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from billing.operations.cursor import Word, read_cursor, write_cursor
+from billing.operations.cursor import Page, Word, cut_page, read_cursor
 from billing.operations.not_found import NotFoundError
 from billing.operations.stated import stated_name, stated_text
 from billing.operations.taken_in import FIRST_EVENT_AT, OWNER
@@ -31,6 +31,7 @@ from billing.store.backfills import (
     remove_staged,
     stage_events,
 )
+from billing.store.correction_details import BackfillDetail
 from billing.store.corrections import Correction, read_correction, read_reversal
 from billing.store.events import NewEvent, VerdictKind
 from billing.store.locks import lock_name
@@ -118,40 +119,16 @@ class ForeseenBackfill:
     after: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackfillPage:
-    """Backfills in the order in which they were opened; ``cursor``: of the next page, or None."""
-
-    backfills: tuple[ShownBackfill, ...]
-    cursor: str | None
-
-
-class BackfillDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """The detail of the correction that a backfill is.
-
-    ``added_events``: the numbers of the events that it added, as runs of first and last.
-    """
-
-    staged: int
-    added: int
-    kept: int
-    restored: int
-    voided: int
-    added_events: tuple[tuple[int, int], ...]
-
-
 class _Place(msgspec.Struct, array_like=True):
     """Where a page of backfills ends."""
 
     backfill: Word
 
 
-_read_detail = msgspec.json.Decoder(BackfillDetail).decode
-
-
 def backfill_detail(correction: Correction) -> BackfillDetail:
     """The detail of a correction of kind backfill."""
-    return _read_detail(correction.detail)
+    assert isinstance(correction.detail, BackfillDetail), "its kind says so"
+    return correction.detail
 
 
 def open_backfill(
@@ -166,27 +143,10 @@ def open_backfill(
 ) -> ShownBackfill:
     """Open a backfill of the usage of an account in a period, under a name that is free.
 
-    DocumentError where the account is no name or the reason no text, where nobody is named, and
-    where no event can be as early as the period starts.
+    DocumentError as from ``checked_backfill``.
     """
-    stated_name("account", text=account)
-    stated_text("reason", text=reason)
-    stated_text("by", text=by)
-    if period.start_at < FIRST_EVENT_AT:
-        raise DocumentError(
-            "start_at",
-            f"{moment_text(period.start_at)} lies before {moment_text(FIRST_EVENT_AT)}, and no "
-            "event does; start then",
-            path=("start_at",),
-        )
-    one = Backfill(
-        backfill=backfill,
-        account=account,
-        start_at=period.start_at,
-        end_at=period.end_at,
-        reason=reason,
-        by=by,
-        opened_at=now_at,
+    one = checked_backfill(
+        backfill, account=account, period=period, reason=reason, by=by, now_at=now_at
     )
     # One at a time, to the end of its transaction: who pages by their order misses none.
     lock_name(connection, name="backfills opened")
@@ -205,6 +165,33 @@ def open_backfill(
         recorded_at=now_at,
     )
     return show_backfill(connection, backfill=backfill)
+
+
+def checked_backfill(
+    backfill: str, *, account: str, period: Period, reason: str, by: str, now_at: int
+) -> Backfill:
+    """A backfill that may be opened. DocumentError where the account is no name or the reason no
+    text, where nobody is named, and where no event can be as early as the period starts.
+    """
+    stated_name("account", text=account)
+    stated_text("reason", text=reason)
+    stated_text("by", text=by)
+    if period.start_at < FIRST_EVENT_AT:
+        raise DocumentError(
+            "start_at",
+            f"{moment_text(period.start_at)} lies before {moment_text(FIRST_EVENT_AT)}, and no "
+            "event does; start then",
+            path=("start_at",),
+        )
+    return Backfill(
+        backfill=backfill,
+        account=account,
+        start_at=period.start_at,
+        end_at=period.end_at,
+        reason=reason,
+        by=by,
+        opened_at=now_at,
+    )
 
 
 def stage(
@@ -253,23 +240,26 @@ def show_backfill(connection: Connection, *, backfill: str) -> ShownBackfill:
 
 def backfill_page(
     store: Store, *, account: str | None, limit: int, cursor: str | None
-) -> BackfillPage:
-    """At most ``limit`` backfills of an account, or of all; the first ones where ``cursor`` is
-    None. One that is opened meanwhile is on a later page. DocumentError where the account is no
-    name, and where the cursor is not one of this question.
+) -> Page[ShownBackfill]:
+    """At most ``limit`` backfills of an account, or of all, in the order in which they were opened;
+    the first ones where ``cursor`` is None. One that is opened meanwhile is on a later page.
+    DocumentError where the account is no name, and where the cursor is not one of this question.
     """
     if account is not None:
         stated_name("account", text=account)
     question = "backfills" if account is None else f"backfills of {account}"
-    at = None if cursor is None else read_cursor(_Place, text=cursor, question=question)
+    at = read_cursor(_Place, text=cursor, question=question)
     after = None if at is None else at.backfill
     with store.read() as connection:
         found = read_backfills(connection, account=account, after=after, limit=limit + 1)
-        shown = tuple(_shown(connection, backfill=one) for one in found[:limit])
-    if len(found) <= limit:
-        return BackfillPage(backfills=shown, cursor=None)
-    place = _Place(backfill=shown[-1].backfill.backfill)
-    return BackfillPage(backfills=shown, cursor=write_cursor(place, question=question))
+        page = cut_page(
+            found,
+            limit=limit,
+            question=question,
+            place=lambda one: _Place(backfill=one.backfill),
+        )
+        shown = tuple(_shown(connection, backfill=one) for one in page.rows)
+        return Page(rows=shown, cursor=page.cursor)
 
 
 def foresee_backfill(connection: Connection, *, backfill: str) -> ForeseenBackfill:

@@ -1,7 +1,7 @@
 """A usage file as a backfill: staged in parts, then applied whole, or only tried.
 
 Invariant: where a row of the file is refused nothing is applied; and what was staged in vain is
-forgotten, so that the file is mended and the command run again.
+forgotten, so that the file is mended and the command run again. What is only tried leaves nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from billing.operations.backfill import (
     ForeseenBackfill,
     ShownBackfill,
     StagedEvent,
+    checked_backfill,
     drop_staged,
     foresee_backfill,
     open_backfill,
@@ -23,9 +24,10 @@ from billing.operations.backfill import (
 )
 from billing.operations.ingest import BATCH_ROWS, checked_rows
 from billing.operations.usage_file import UsageFile
+from billing.store.backfills import append_backfill
 from billing.store.deliveries import Refusal
 from billing.store.events import NewEvent
-from billing.store.store import Store, StoreError
+from billing.store.store import Connection, Store, StoreError
 from pricing_rules.document import DocumentError
 from pricing_rules.period import Period
 
@@ -47,14 +49,15 @@ class NewBackfill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedBackfill:
-    """A backfill of a file. ``shown``: as it stands, open where a row was refused.
+    """A backfill of a file. ``shown``: as it stands, open where a row was refused; None where it
+    was only tried.
 
     ``received``: the rows of the file, of which ``duplicate`` were there before, and ``refusals``
     are those that could not be staged. ``foreseen``: what applying it would do, where it was only
     tried and nothing was refused.
     """
 
-    shown: ShownBackfill
+    shown: ShownBackfill | None
     received: int
     duplicate: int
     refusals: tuple[Refusal, ...]
@@ -100,15 +103,35 @@ def try_backfill(
 ) -> LoadedBackfill:
     """As ``load_backfill``, but nothing is applied: what applying would do is told instead.
 
-    It is staged to be counted and then dropped, of which an open backfill and the audit tell.
+    It is staged to be counted, in one transaction that leaves nothing; on SQLite nobody else writes
+    meanwhile.
     """
-    foreseen = None
-    with _staged(path, store=store, wanted=wanted, progress=progress) as staged:
+    file = UsageFile(path, trace=None)
+    one = checked_backfill(
+        wanted.backfill,
+        account=wanted.account,
+        period=wanted.period,
+        reason=wanted.reason,
+        by=wanted.by,
+        now_at=wanted.now_at,
+    )
+
+    def tried(connection: Connection) -> LoadedBackfill:
+        trial = connection.begin_nested()
+        append_backfill(connection, backfill=one)
+        staged = _all_staged(
+            file,
+            now_at=wanted.now_at,
+            put=lambda events: stage(connection, backfill=one.backfill, events=events),
+            progress=progress,
+        )
+        foreseen = None
         if not staged.refusals:
-            with store.read() as connection:
-                foreseen = foresee_backfill(connection, backfill=wanted.backfill)
-        shown = _dropped(store, wanted=wanted)
-    return _loaded(staged, shown=shown, foreseen=foreseen)
+            foreseen = foresee_backfill(connection, backfill=one.backfill)
+        trial.rollback()
+        return _loaded(staged, shown=None, foreseen=foreseen)
+
+    return store.beside(tried)
 
 
 @contextmanager
@@ -128,8 +151,14 @@ def _staged(
             now_at=wanted.now_at,
         )
     )
+
+    def put(events: list[NewEvent]) -> tuple[StagedEvent, ...]:
+        return store.beside(
+            lambda connection: stage(connection, backfill=wanted.backfill, events=events)
+        )
+
     try:
-        yield _all_staged(file, store=store, wanted=wanted, progress=progress)
+        yield _all_staged(file, now_at=wanted.now_at, put=put, progress=progress)
     except DocumentError as error:
         if not isinstance(error, StoreError):
             _dropped(store, wanted=wanted)
@@ -137,13 +166,18 @@ def _staged(
 
 
 def _all_staged(
-    file: UsageFile, *, store: Store, wanted: NewBackfill, progress: Callable[[int], None] | None
+    file: UsageFile,
+    *,
+    now_at: int,
+    put: Callable[[list[NewEvent]], tuple[StagedEvent, ...]],
+    progress: Callable[[int], None] | None,
 ) -> _Staged:
+    """What became of the rows; ``put`` stages a part of them."""
     received = duplicate = 0
     refusals: list[Refusal] = []
     for part in file.parts(BATCH_ROWS):
-        events, rows, rejected = checked_rows(part, now_at=wanted.now_at)
-        told = _stage(events, store=store, wanted=wanted)
+        events, rows, rejected = checked_rows(part, now_at=now_at)
+        told = put(events)
         duplicate += sum(one.kind == "duplicate" for one in told)
         refusals += rejected
         refusals += [
@@ -162,12 +196,6 @@ def _all_staged(
         )
     in_order = sorted(refusals, key=lambda one: one.row)
     return _Staged(received=received, duplicate=duplicate, refusals=tuple(in_order))
-
-
-def _stage(events: list[NewEvent], *, store: Store, wanted: NewBackfill) -> tuple[StagedEvent, ...]:
-    return store.beside(
-        lambda connection: stage(connection, backfill=wanted.backfill, events=events)
-    )
 
 
 def _refusal(event: NewEvent, *, row: int, one: StagedEvent) -> Refusal:
@@ -199,7 +227,7 @@ def _dropped(store: Store, *, wanted: NewBackfill) -> ShownBackfill:
 
 
 def _loaded(
-    staged: _Staged, *, shown: ShownBackfill, foreseen: ForeseenBackfill | None
+    staged: _Staged, *, shown: ShownBackfill | None, foreseen: ForeseenBackfill | None
 ) -> LoadedBackfill:
     return LoadedBackfill(
         shown=shown,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from billing.operations.cursor import Word, read_cursor, write_cursor
+from billing.operations.cursor import Page, Word, cut_page, read_cursor
 from billing.operations.not_found import NotFoundError
 from billing.operations.stated import stated_name
 from billing.store.corrections import (
@@ -25,14 +25,6 @@ from billing.store.corrections import (
 from billing.store.events import StoredEvent
 from billing.store.store import Connection, Store
 from pricing_rules.document import content_digest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CorrectionPage:
-    """Some corrections in the order in which they were made, and the cursor of the next page."""
-
-    corrections: tuple[Correction, ...]
-    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +56,9 @@ class _Place(msgspec.Struct, array_like=True):
 
 def correction_page(
     store: Store, *, account: str | None, limit: int, cursor: str | None
-) -> CorrectionPage:
-    """One page of at most ``limit`` corrections of an account, or of all where it is None.
+) -> Page[Correction]:
+    """One page of at most ``limit`` corrections of an account, or of all where it is None, in the
+    order in which they were made.
 
     One that is made meanwhile is on a later page. DocumentError where the account is no name, and
     where the cursor is of another question.
@@ -73,7 +66,7 @@ def correction_page(
     if account is not None:
         stated_name("account", text=account)
     question = content_digest(["corrections", account])
-    at = None if cursor is None else read_cursor(_Place, text=cursor, question=question)
+    at = read_cursor(_Place, text=cursor, question=question)
     with store.read() as connection:
         found = read_corrections(
             connection,
@@ -81,11 +74,12 @@ def correction_page(
             after=None if at is None else at.correction,
             limit=limit + 1,
         )
-    if len(found) <= limit:
-        return CorrectionPage(corrections=found, cursor=None)
-    page = found[:limit]
-    place = _Place(correction=page[-1].correction)
-    return CorrectionPage(corrections=page, cursor=write_cursor(place, question=question))
+    return cut_page(
+        found,
+        limit=limit,
+        question=question,
+        place=lambda one: _Place(correction=one.correction),
+    )
 
 
 def show_correction(store: Store, *, correction: str, account: str | None) -> ShownCorrection:

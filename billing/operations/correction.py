@@ -16,13 +16,12 @@ from billing.engines.event_sums import sum_events
 from billing.operations.announcement import announce_corrections
 from billing.operations.correction_record import (
     CORRECTED,
-    CorrectedIdentity,
     audit_corrections,
     new_name,
-    read_detail,
 )
 from billing.operations.grid import AccountCuts
 from billing.operations.taken_in import FIRST_EVENT_AT, keep_totals, last_event_at, out_of_time
+from billing.store.correction_details import CorrectedIdentity, EventDetail
 from billing.store.corrections import (
     Correction,
     EventStep,
@@ -40,7 +39,6 @@ from billing.store.grid import read_account_grids
 from billing.store.locks import hold_account, lock_name
 from billing.store.store import Connection, StoreConflictError
 from billing.store.usage_totals import add_totals
-from pricing_rules.document import canonical_json
 from pricing_rules.period import Period
 from pricing_rules.usage.totals import negative
 
@@ -105,7 +103,7 @@ def correct_events(
     new_keys = [(one.event.source, one.event.id) for one in asked if one.event is not None]
     found = find_events(connection, owner=owner, keys=[*keys, *new_keys])
     events = [found[key] for key in keys if key in found]
-    hold_corrections(connection, accounts=[event.account for event in events])
+    hold_corrections(connection)
     run = _Run(
         connection=connection,
         owner=owner,
@@ -122,10 +120,13 @@ def correct_events(
     return corrected
 
 
-def hold_corrections(connection: Connection, *, accounts: Sequence[str]) -> None:
-    """Let one at a time correct the events of these accounts; before any other lock is taken."""
-    for account in sorted(set(accounts)):
-        lock_name(connection, name=f"corrections of {account}")
+def hold_corrections(connection: Connection) -> None:
+    """Let one at a time correct events, to the end of its transaction; before any other lock of
+    ids or accounts is taken.
+
+    One for all accounts: who pages by the order of corrections misses none.
+    """
+    lock_name(connection, name="corrections")
 
 
 def keep_corrected(
@@ -224,26 +225,21 @@ class _Run:
         self, wanted: WantedCorrection, *, event: StoredEvent, last: EventStep | None
     ) -> Correction:
         new = wanted.event
-        detail: dict[str, object] = {
-            "owner": self.owner,
-            "event": {"source": event.source, "id": event.id},
-            "steps": 1,
-        }
         if new is not None:
-            detail["amended_by"] = {
-                "source": new.source,
-                "id": new.id,
-                "payload_digest": new.payload_digest,
-            }
             self.added[new.source, new.id] = new
         correction = Correction(
-            correction=new_name(now_at=self.now_at, number=len(self.made)),
+            correction=new_name("cor", now_at=self.now_at, number=len(self.made)),
             kind=wanted.kind,
             account=event.account,
             reason=wanted.reason,
             by=self.by,
             reverts=None,
-            detail=canonical_json(detail).decode(),
+            detail=EventDetail(
+                owner=self.owner,
+                event=CorrectedIdentity(source=event.source, id=event.id),
+                amended_by=_identity(new),
+                steps=1,
+            ),
             epoch=self.epoch,
             recorded_at=self.now_at,
         )
@@ -261,7 +257,10 @@ class _Run:
 
     def _void_before(self, wanted: WantedCorrection, *, by: Correction) -> Corrected:
         """The verdict on an event that is void already."""
-        if by.kind == wanted.kind and _amended_by(by) == _identity(wanted.event):
+        as_wanted = isinstance(by.detail, EventDetail) and (
+            by.detail.amended_by == _identity(wanted.event)
+        )
+        if as_wanted and by.kind == wanted.kind:
             return Corrected(
                 verdict="duplicate",
                 kind=wanted.kind,
@@ -335,7 +334,3 @@ def _identity(event: NewEvent | None) -> CorrectedIdentity | None:
     if event is None:
         return None
     return CorrectedIdentity(source=event.source, id=event.id, payload_digest=event.payload_digest)
-
-
-def _amended_by(correction: Correction) -> CorrectedIdentity | None:
-    return read_detail(correction).amended_by

@@ -14,7 +14,7 @@ import msgspec
 from billing.intake.cloud_events import read_cloud_event
 from billing.operations.correction import Corrected, WantedCorrection, correct_events
 from billing.operations.files import read_file
-from billing.operations.new_events import new_event
+from billing.operations.new_events import sent_event
 from billing.operations.stated import stated_text
 from billing.operations.taken_in import owner_of
 from billing.store.events import NewEvent
@@ -28,6 +28,7 @@ from pricing_rules.document import (
     json_pointer,
     validate,
 )
+from pricing_rules.usage.leaves import split_leaves
 
 
 class VoidDocument(Document):
@@ -99,7 +100,7 @@ def correct_one(
     if amended_by is not None:
         event = _new_event(read_file(amended_by), name=str(amended_by))
     wanted = WantedCorrection(
-        source=source, id=event_id, reason=stated_text("--reason", text=reason), event=event
+        source=source, id=event_id, reason=stated_text("reason", text=reason), event=event
     )
     (made,) = store.beside(
         lambda connection: correct_events(
@@ -115,7 +116,8 @@ def correct_one(
 
 def _new_event(text: bytes, *, name: str) -> NewEvent:
     fixed, units, dimensions = read_cloud_event(text, name=name)
-    return new_event((0, *fixed), units=units, dimensions=dimensions)
+    # It states its moment.
+    return sent_event((fixed, units, dimensions, split_leaves(units)), received_at=fixed[3])
 
 
 def _amending(value: JsonValue) -> NewEvent:

@@ -162,9 +162,7 @@ def _rebuild_one(
     return (one,)
 
 
-def rebuild_account(
-    connection: Connection, *, account: str, cuts: AccountCuts | None = None
-) -> RebuiltAccount:
+def rebuild_account(connection: Connection, *, account: str, cuts: AccountCuts) -> RebuiltAccount:
     """Compute the totals of one account anew, in a transaction that writes.
 
     ``cuts`` spares reading the same versions again for many accounts. No usage of the account comes
@@ -172,7 +170,7 @@ def rebuild_account(
     """
     hold_account(connection, account=account)
     versions = newest_versions(connection, account=account)
-    number, totals = sum_account(connection, versions=versions, cuts=cuts or AccountCuts())
+    number, totals = sum_account(connection, versions=versions, cuts=cuts)
     replace_totals(
         connection,
         account=account,
@@ -221,23 +219,21 @@ def sum_account(
 def totals_of(
     connection: Connection,
     *,
-    account: str,
+    versions: AccountGrid,
     period: Period,
     through_epoch: int,
-    since_at: int | None = None,
-    cuts: AccountCuts | None = None,
-    versions: AccountGrid | None = None,
+    since_at: int,
+    cuts: AccountCuts,
 ) -> AccountTotals:
     """The totals of an account in one of its billing periods, up to an epoch.
 
-    ``since_at``: a moment before the period from which on the earlier ones are read, too.
-    ``cuts`` spares reading the same versions again for many accounts, and ``versions``, those of
-    ``fresh_versions`` in the same transaction, looking them up. StaleTotalsError where the totals
-    are stale: a rate that changed inside a cell has no quantity of its own there.
+    ``versions``: those of ``fresh_versions`` in the same transaction. ``since_at``: from which
+    moment on earlier ones are read, too, where it is before the period. ``cuts`` spares reading the
+    same versions again for many accounts.
     """
-    versions = versions or fresh_versions(connection, account=account)
+    account = versions.account
     earlier: tuple[UsageTotal, ...] = ()
-    if since_at is not None and since_at < period.start_at:
+    if since_at < period.start_at:
         before = Period(start_at=since_at, end_at=period.start_at)
         earlier = read_totals(
             connection, account=account, period=before, through_epoch=through_epoch
@@ -245,14 +241,15 @@ def totals_of(
     return AccountTotals(
         totals=read_totals(connection, account=account, period=period, through_epoch=through_epoch),
         earlier=earlier,
-        grid=(cuts or AccountCuts()).grid(connection, versions=versions, span=period),
+        grid=cuts.grid(connection, versions=versions, span=period),
     )
 
 
 def fresh_versions(connection: Connection, *, account: str) -> AccountGrid:
     """The newest versions, under which the totals of an account are built.
 
-    StaleTotalsError where they are not.
+    StaleTotalsError where they are not: a rate that changed inside a cell has no quantity of its
+    own there.
     """
     newest = newest_versions(connection, account=account)
     if stored_account_grid(connection, account=account) not in (None, newest):

@@ -12,10 +12,10 @@ from typing import Literal, get_args
 
 import msgspec
 
-from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
-from billing.store.corrections import last_step_seq
-from billing.store.events import last_event_seq
-from billing.store.store import Store
+from billing.operations.cursor import Moment, Page, Word, cut_page, read_cursor, read_page
+from billing.operations.stored_events import known_account
+from billing.store.numbering import Numbers
+from billing.store.store import Connection, Store
 from billing.store.usage_sums import EventLabel, UsageSum, read_usage_sums
 from pricing_rules.document import DocumentError, content_digest
 from pricing_rules.period import MICROSECONDS, Period
@@ -42,14 +42,6 @@ class UsageQuestion:
     labels: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsagePage:
-    """Sums in order, and the cursor of the next page; None on the last."""
-
-    sums: tuple[UsageSum, ...]
-    cursor: str | None
-
-
 class _Place(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """The last event and the last step of a correction that count, and the key of the last sum."""
 
@@ -60,11 +52,12 @@ class _Place(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 def usage_page(
     store: Store, *, question: UsageQuestion, limit: int, cursor: str | None
-) -> UsagePage:
+) -> Page[UsageSum]:
     """One page of at most ``limit`` sums, the first where ``cursor`` is None.
 
-    DocumentError where a label is unknown or given twice, where the period is too long for its
-    steps, and where the cursor is not one of this question.
+    NotFoundError where the store has nothing of the account. DocumentError where a label is unknown
+    or given twice, where the period is too long for its steps, and where the cursor is not one of
+    this question.
     """
     _check(question)
     digest = content_digest(
@@ -76,26 +69,30 @@ def usage_page(
             list(question.labels),
         ]
     )
-    at = None if cursor is None else _place(cursor, digest=digest, labels=len(question.labels))
-    with store.read() as connection:
-        through_seq = last_event_seq(connection) if at is None else at.through_seq
-        through_step_seq = last_step_seq(connection) if at is None else at.through_step_seq
+    at = _place(cursor, digest=digest, labels=len(question.labels))
+
+    def read(connection: Connection, through: Numbers) -> Page[UsageSum]:
+        known_account(connection, account=question.account)
         sums = read_usage_sums(
             connection,
             account=question.account,
             period=question.period,
             step_microseconds=_STEPS[question.step],
             labels=question.labels,
-            through_seq=through_seq,
-            through_step_seq=through_step_seq,
+            through_seq=through.event,
+            through_step_seq=through.step,
             after=None if at is None else at.key,
             limit=limit + 1,
         )
-    if len(sums) <= limit:
-        return UsagePage(sums=sums, cursor=None)
-    page = sums[:limit]
-    place = _Place(through_seq, through_step_seq, page[-1].key)
-    return UsagePage(sums=page, cursor=write_cursor(place, question=digest))
+        return cut_page(
+            sums, limit=limit, question=digest, place=lambda one: _Place(*through, one.key)
+        )
+
+    return read_page(
+        store,
+        through=None if at is None else Numbers(at.through_seq, at.through_step_seq),
+        read=read,
+    )
 
 
 def end_of_step(start_at: int, *, question: UsageQuestion) -> int:
@@ -127,8 +124,10 @@ def _check(question: UsageQuestion) -> None:
         )
 
 
-def _place(text: str, *, digest: str, labels: int) -> _Place:
+def _place(text: str | None, *, digest: str, labels: int) -> _Place | None:
     found = read_cursor(_Place, text=text, question=digest)
+    if found is None:
+        return None
     start_at, *texts = found.key or ("",)
     named = isinstance(start_at, int) and all(isinstance(part, str) for part in texts)
     if len(texts) != labels + 1 or not named:

@@ -25,7 +25,7 @@ from pricing_rules.usage.event_columns import (
     dimensions_among,
     units_among,
 )
-from pricing_rules.usage.leaves import leaf_plan, split_leaves
+from pricing_rules.usage.leaves import leaf_plan
 
 _NO_DIMENSIONS: Mapping[str, str] = {}
 
@@ -88,21 +88,6 @@ def new_events(table: pa.Table) -> list[NewEvent]:
             has,
         ) in rows
     ]
-
-
-def new_event(
-    fixed: Sequence[int | str], *, units: Mapping[str, int], dimensions: Mapping[str, str]
-) -> NewEvent:
-    """One checked event as ``new_events`` makes many: ``fixed`` are its values of
-    ``FIXED_COLUMNS``, ``units`` its inclusive counts.
-
-    NegativeLeafError where a unit is less than its parts: intake refuses such an event.
-    """
-    _, event_id, source, account, occurred_at, model, service_tier, region, size, outcome = fixed
-    stated = (str(event_id), str(source), str(account), int(occurred_at), str(model))
-    served = (str(service_tier), str(region), int(size), str(outcome))
-    sent = ((*stated, *served), units, dimensions, split_leaves(units))
-    return sent_event(sent, received_at=0)
 
 
 def sent_event(sent: SentEvent, *, received_at: int) -> NewEvent:

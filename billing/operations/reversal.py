@@ -16,27 +16,27 @@ from billing.operations.correction_record import (
     REVERTED,
     audit_corrections,
     new_name,
-    read_detail,
 )
 from billing.operations.grid import AccountCuts
 from billing.operations.not_found import NotFoundError
 from billing.operations.stated import stated_text
 from billing.store.backfill_changes import later_backfill
+from billing.store.correction_details import BackfillDetail, ReversalDetail
 from billing.store.corrections import (
     Correction,
     append_correction,
     append_steps,
+    corrected_since,
     find_events,
     last_steps,
     read_correction,
-    read_event_steps,
     read_reversal,
     read_steps,
 )
 from billing.store.epochs import current_epoch
 from billing.store.events import StoredEvent
 from billing.store.store import Connection, Store
-from pricing_rules.document import DocumentError, canonical_json
+from pricing_rules.document import DocumentError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,23 +66,23 @@ def revert_correction(
     where the reason is none, where it is of another kind, where one of its events was corrected
     since, and where a later backfill in force states a range that holds one.
     """
-    reason = stated_text("--reason", text=reason)
+    reason = stated_text("reason", text=reason)
     first = read_correction(connection, correction=correction)
     if first is None:
         raise NotFoundError(
             f"correction {correction:.60}",
             "does not exist; tokenworks event corrections lists them",
         )
-    hold_corrections(connection, accounts=[first.account])
+    hold_corrections(connection)
     before = read_reversal(connection, correction=correction)
     if before is not None:
         return Reverted(reversal=before, new=False)
     where = f"correction {correction}"
-    if first.kind == "reversal":
+    detail = first.detail
+    if isinstance(detail, ReversalDetail):
         raise DocumentError(where, "is a reversal, which stands; void or amend the events anew")
-    if first.kind == "backfill":
+    if isinstance(detail, BackfillDetail):
         raise DocumentError(where, "is a backfill; revert it as one")
-    detail = read_detail(first)
     identities = [one for one in (detail.event, detail.amended_by) if one is not None]
     keys = [(one.source, one.id) for one in identities]
     found = find_events(connection, owner=detail.owner, keys=keys)
@@ -92,13 +92,13 @@ def revert_correction(
     for event in events:
         _refuse_later(connection, event=event, correction=correction)
     reversal = Correction(
-        correction=new_name(now_at=now_at, number=0),
+        correction=new_name("cor", now_at=now_at, number=0),
         kind="reversal",
         account=first.account,
         reason=reason,
         by=by,
         reverts=correction,
-        detail=canonical_json({"steps": len(events)}).decode(),
+        detail=ReversalDetail(steps=len(events)),
         epoch=current_epoch(connection),
         recorded_at=now_at,
     )
@@ -121,7 +121,7 @@ def _refuse_later(connection: Connection, *, event: StoredEvent, correction: str
     """DocumentError where what a correction made of an event is no longer its own to take back."""
     where = f"correction {correction}"
     said = f'cannot be reverted: its event "{event.id}" of "{event.source}"'
-    since = _corrected_since(connection, event=event, correction=correction)
+    since = corrected_since(connection, event=event.seq, correction=correction)
     if since is not None:
         raise DocumentError(where, f"{said} was corrected since by {since}; revert that first")
     backfill = later_backfill(
@@ -132,18 +132,3 @@ def _refuse_later(connection: Connection, *, event: StoredEvent, correction: str
             where,
             f"{said} lies in the range that backfill {backfill} stated since; revert that first",
         )
-
-
-def _corrected_since(connection: Connection, *, event: StoredEvent, correction: str) -> str | None:
-    """The last correction that changed what this one made of an event; None where none did.
-
-    One that was reverted itself has left the event as it found it.
-    """
-    for step in reversed(read_event_steps(connection, event=event.seq)):
-        if step.correction == correction:
-            return None
-        found = read_correction(connection, correction=step.correction)
-        reversed_by = read_reversal(connection, correction=step.correction)
-        if found is not None and found.kind != "reversal" and reversed_by is None:
-            return step.correction
-    return None

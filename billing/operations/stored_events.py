@@ -11,15 +11,19 @@ from dataclasses import dataclass
 
 import msgspec
 
-from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
+from billing.operations.cursor import Moment, Page, Word, cut_page, read_cursor, read_page
+from billing.operations.not_found import NotFoundError
 from billing.operations.taken_in import OWNER, owner_of
 from billing.store.accounts import KnownAccount, read_account, read_accounts
 from billing.store.corrections import find_events, is_void, last_steps
 from billing.store.event_pages import read_event_page
-from billing.store.events import StoredEvent, last_event_seq
+from billing.store.events import StoredEvent
+from billing.store.numbering import Numbers
 from billing.store.store import Connection, Store
 from pricing_rules.document import content_digest
 from pricing_rules.period import Period
+
+_ACCOUNTS = "accounts"
 
 
 class _EventPlace(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -44,49 +48,40 @@ class ShownEvent:
     void: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventPage:
-    """Some events by the moment at which they occurred, and the cursor of the next page."""
-
-    events: tuple[ShownEvent, ...]
-    cursor: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountPage:
-    """Some accounts by name, and the cursor of the next page; None on the last."""
-
-    accounts: tuple[KnownAccount, ...]
-    cursor: str | None
-
-
 def event_page(
     store: Store, *, account: str, period: Period | None, limit: int, cursor: str | None
-) -> EventPage:
-    """One page of at most ``limit`` events of an account, the first where ``cursor`` is None.
+) -> Page[ShownEvent]:
+    """One page of at most ``limit`` events of an account by the moment at which they occurred, the
+    first where ``cursor`` is None.
 
     ``period``: only of events that occurred in it. DocumentError where the cursor is none of this
     question.
     """
     span = None if period is None else [period.start_at, period.end_at]
     question = content_digest([account, span])
-    at = None if cursor is None else read_cursor(_EventPlace, text=cursor, question=question)
-    with store.read() as connection:
-        through_seq = last_event_seq(connection) if at is None else at.through_seq
+    at = read_cursor(_EventPlace, text=cursor, question=question)
+
+    def read(connection: Connection, through: Numbers) -> Page[ShownEvent]:
         found = read_event_page(
             connection,
             account=account,
             period=period,
-            through_seq=through_seq,
+            through_seq=through.event,
             after=None if at is None else (at.occurred_at, at.seq),
             limit=limit + 1,
         )
-        events = _shown(connection, events=found[:limit])
-    if len(found) <= limit:
-        return EventPage(events=events, cursor=None)
-    last = events[-1].event
-    place = _EventPlace(through_seq=through_seq, occurred_at=last.occurred_at, seq=last.seq)
-    return EventPage(events=events, cursor=write_cursor(place, question=question))
+        page = cut_page(
+            found,
+            limit=limit,
+            question=question,
+            place=lambda one: _EventPlace(
+                through_seq=through.event, occurred_at=one.occurred_at, seq=one.seq
+            ),
+        )
+        return Page(rows=_shown(connection, events=page.rows), cursor=page.cursor)
+
+    through = None if at is None else Numbers(event=at.through_seq, step=0)
+    return read_page(store, through=through, read=read)
 
 
 def named_events(
@@ -104,25 +99,32 @@ def named_events(
         return _shown(connection, events=found)
 
 
-def account_page(store: Store, *, limit: int, cursor: str | None) -> AccountPage:
+def account_page(store: Store, *, limit: int, cursor: str | None) -> Page[KnownAccount]:
     """One page of at most ``limit`` accounts by name, the first where ``cursor`` is None.
 
     An account that is new meanwhile is on a later page where its name lies there.
     """
-    at = None if cursor is None else read_cursor(_AccountPlace, text=cursor, question="accounts")
+    at = read_cursor(_AccountPlace, text=cursor, question=_ACCOUNTS)
     with store.read() as connection:
         found = read_accounts(connection, after=None if at is None else at.account, limit=limit + 1)
-    if len(found) <= limit:
-        return AccountPage(accounts=found, cursor=None)
-    page = found[:limit]
-    place = _AccountPlace(account=page[-1].account)
-    return AccountPage(accounts=page, cursor=write_cursor(place, question="accounts"))
+    return cut_page(
+        found,
+        limit=limit,
+        question=_ACCOUNTS,
+        place=lambda one: _AccountPlace(account=one.account),
+    )
 
 
-def known_account(store: Store, *, account: str) -> KnownAccount | None:
-    """An account that has usage, an agreement or a key; None where the store has nothing of it."""
-    with store.read() as connection:
-        return read_account(connection, account=account)
+def known_account(connection: Connection, *, account: str) -> KnownAccount:
+    """An account that has usage, an agreement or a key. NotFoundError where the store has nothing
+    of it.
+    """
+    found = read_account(connection, account=account)
+    if found is None:
+        raise NotFoundError(
+            f"account {account:.60}", "has no usage, agreement or key; check its name"
+        )
+    return found
 
 
 def _shown(connection: Connection, *, events: Sequence[StoredEvent]) -> tuple[ShownEvent, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from billing.domain.invoice.invoice import Invoice
 from billing.domain.verification.amounts import lines_equal_rating, taxes_as_computed
@@ -18,6 +19,8 @@ from billing.domain.verification.invoices import (
     documents_as_recorded,
     lines_equal_totals,
 )
+from billing.domain.verification.marks import Mark, nothing_went_back
+from billing.domain.verification.report import VerifyDocument
 from billing.domain.verification.usage import (
     DeliveryCounts,
     deliveries_add_up,
@@ -25,12 +28,14 @@ from billing.domain.verification.usage import (
     events_have_one_state,
     totals_equal_events,
 )
+from billing.operations.files import read_file
 from billing.operations.invoice_number import text_of
 from billing.operations.verify_records import contents_hold, records_hold
 from billing.operations.verify_usage import AccountChecked, UsageChecker
 from billing.store.agreements import accounts_with_agreements
 from billing.store.epochs import current_epoch
-from billing.store.invoices import BilledLine
+from billing.store.invoices import BilledLine, StoredInvoice
+from billing.store.marks import LastRow, last_rows, read_row
 from billing.store.store import Connection, Store
 from billing.store.usage_totals import accounts_with_totals
 from billing.store.whole import (
@@ -46,17 +51,16 @@ from billing.store.whole import (
     read_all_invoices,
     read_all_lines,
 )
-from billing.store.whole_corrections import (
-    count_voided,
-)
-from pricing_rules.document import JsonValue
+from billing.store.whole_corrections import count_voided
+from pricing_rules.document import DocumentError, JsonValue, dump, load_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """The equations of a store with their numbers, and all damage."""
+    """The equations of a store with their numbers, all damage, and how far the store has come."""
 
     verified: Verified
+    marks: tuple[Mark, ...]
 
     @property
     def holds(self) -> bool:
@@ -82,17 +86,40 @@ class VerifyReport:
                 {"kind": one.kind, "where": one.where, "sentence": one.sentence}
                 for one in self.verified.damage
             ],
+            "marks": [dump(one) for one in self.marks],
         }
 
 
-def verify(store: Store, *, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
+def read_marks(path: Path) -> tuple[Mark, ...]:
+    """How far a store had come when it was verified, from the report in JSON.
+
+    DocumentError where the file holds no report, or one that has no marks.
+    """
+    data = read_file(path)
+    try:
+        return load_json(VerifyDocument, data, name=str(path)).marks
+    except DocumentError as error:
+        raise DocumentError(
+            error.where, f"is not what verify printed as JSON: {error.sentence}"
+        ) from None
+
+
+def verify(
+    store: Store,
+    *,
+    earlier: Sequence[Mark] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> VerifyReport:
     """Check a whole store: deliveries, events, totals, invoices, numbers and ledger.
 
     Each account's usage is summed anew from its events, and what its invoices bill is rated anew.
+    ``earlier``: the marks of an earlier report of this store; what went back since is damage.
     ``progress`` is called with how many accounts are done, and of how many.
     """
     with store.read() as connection:
-        rows = tuple(_invoice_rows(connection))
+        marks = tuple(map(_mark, last_rows(connection)))
+        stored = read_all_invoices(connection)
+        rows = tuple(_invoice_rows(connection, stored=stored))
         documents = documents_as_recorded(rows, sealed_epoch=current_epoch(connection) - 1)
         invoices = documents.invoices
         usage = _usage(connection, invoices=invoices, progress=progress)
@@ -101,9 +128,30 @@ def verify(store: Store, *, progress: Callable[[int, int], None] | None = None) 
             contents_hold(connection),
             usage,
             documents.verified,
-            records_hold(connection, rows=rows, invoices=invoices),
+            records_hold(connection, stored=stored, rows=rows, invoices=invoices),
+            nothing_went_back(
+                earlier,
+                now=marks,
+                there=tuple(_marks_there(connection, earlier=earlier)),
+            ),
         )
-    return VerifyReport(verified=together(checks))
+    return VerifyReport(verified=together(checks), marks=marks)
+
+
+def _marks_there(connection: Connection, *, earlier: Sequence[Mark]) -> Iterator[Mark]:
+    """What has the numbers of earlier marks now."""
+    for one in earlier:
+        row = read_row(
+            connection, of=one.of, issuer=one.issuer, series=one.series, number=one.number
+        )
+        if row is not None:
+            yield _mark(row)
+
+
+def _mark(row: LastRow) -> Mark:
+    return Mark(
+        of=row.of, issuer=row.issuer, series=row.series, number=row.number, digest=row.digest
+    )
 
 
 def _deliveries(connection: Connection) -> Verified:
@@ -182,12 +230,13 @@ def _usage(
     )
 
 
-def _invoice_rows(connection: Connection) -> Iterator[InvoiceRow]:
+def _invoice_rows(
+    connection: Connection, *, stored: Sequence[StoredInvoice]
+) -> Iterator[InvoiceRow]:
     """Every invoice in the order in which they were issued, with its line rows."""
     lines: dict[tuple[str, str, int], list[LineRow]] = {}
     for line in read_all_lines(connection):
         lines.setdefault((line.issuer, line.series, line.number), []).append(_line_row(line))
-    stored = read_all_invoices(connection)
     for one in sorted(stored, key=lambda o: (o.through_epoch, o.finalized_at, o.number)):
         yield InvoiceRow(
             name=text_of(one),

@@ -27,11 +27,11 @@ from billing.domain.verification.ledger import (
 )
 from billing.domain.verification.usage import EventContent, contents_as_taken
 from billing.operations.applied_backfill import BACKFILL_APPLIED, BACKFILL_REVERTED
-from billing.operations.correction_record import CORRECTED, REVERTED, audited_corrections
+from billing.operations.correction_record import CORRECTED, REVERTED
 from billing.operations.invoice_number import text_of
 from billing.operations.new_events import stored_digest
 from billing.store.agreements import accounts_with_agreements, read_agreements
-from billing.store.audit import AuditEntry
+from billing.store.invoices import StoredInvoice
 from billing.store.ledger import LedgerTransaction
 from billing.store.price_books import read_price_books
 from billing.store.store import Connection
@@ -40,7 +40,6 @@ from billing.store.whole import (
     read_all_audit,
     read_all_entries,
     read_all_epochs,
-    read_all_invoices,
     read_all_number_series,
     read_all_transactions,
     read_contents,
@@ -52,24 +51,28 @@ from billing.store.whole_corrections import (
     step_counts,
     steps_unlike_their_parents,
 )
-from pricing_rules.document import JsonValue, bytes_digest, read_json
+from pricing_rules.document import bytes_digest
 from pricing_rules.period import parse_moment
 
 
 def records_hold(
-    connection: Connection, *, rows: Sequence[InvoiceRow], invoices: Sequence[Invoice]
+    connection: Connection,
+    *,
+    stored: Sequence[StoredInvoice],
+    rows: Sequence[InvoiceRow],
+    invoices: Sequence[Invoice],
 ) -> Verified:
-    """Everything but usage and what is billed of it. ``rows``: every invoice as it is stored;
-    ``invoices``: those of their documents that can be read.
+    """Everything but usage and what is billed of it. ``stored``: every invoice; ``rows``: the same
+    with their lines; ``invoices``: those of their documents that can be read.
     """
-    posted, lost = _posted(connection)
+    posted, lost = _posted(connection, stored=stored)
     return together(
         (
             _epochs(connection),
             _corrections(connection),
             audited_as_recorded(_closes(connection), rows=rows),
             covers_in_order(invoices),
-            _numbers(connection),
+            _numbers(connection, stored=stored),
             transactions_sum_to_zero(posted),
             ledger_equals_invoices(posted, invoices=invoices),
             lost,
@@ -91,7 +94,7 @@ def _epochs(connection: Connection) -> Verified:
     for entry in read_all_audit(connection, command="seal"):
         try:
             epoch = int(entry.subject)
-            sealed_at = parse_moment(str(_detail(entry).get("sealed_at")))
+            sealed_at = parse_moment(str(entry.detail.get("sealed_at")))
         except ValueError:  # a row that was edited records no seal
             continue
         recorded[epoch] = SealedEpoch(epoch=epoch, sealed_at=sealed_at)
@@ -109,7 +112,7 @@ def _corrections(connection: Connection) -> Verified:
     audited: set[str] = set()
     for command in (CORRECTED, REVERTED, BACKFILL_APPLIED, BACKFILL_REVERTED):
         for entry in read_all_audit(connection, command=command):
-            audited.update(audited_corrections(entry))
+            audited.update(entry.detail.get("corrections", ()))
     return corrections_as_recorded(
         odd_steps=steps_unlike_their_parents(connection),
         lost_steps=events_with_lost_steps(connection),
@@ -122,17 +125,16 @@ def _corrections(connection: Connection) -> Verified:
 
 def _closes(connection: Connection) -> Iterator[AuditedClose]:
     for entry in read_all_audit(connection, command="close"):
-        said = _detail(entry)
         yield AuditedClose(
             account=entry.subject,
-            number=str(said.get("number")),
-            digest=str(said.get("digest")),
+            number=str(entry.detail.get("number")),
+            digest=str(entry.detail.get("digest")),
         )
 
 
-def _numbers(connection: Connection) -> Verified:
+def _numbers(connection: Connection, *, stored: Sequence[StoredInvoice]) -> Verified:
     numbers: dict[tuple[str, str], list[int]] = {}
-    for one in read_all_invoices(connection):
+    for one in stored:
         numbers.setdefault((one.issuer, one.series), []).append(one.number)
     counters = {
         (one.issuer, one.series): one.next_number for one in read_all_number_series(connection)
@@ -140,11 +142,13 @@ def _numbers(connection: Connection) -> Verified:
     return numbers_gapless(numbers, next_numbers=counters)
 
 
-def _posted(connection: Connection) -> tuple[tuple[PostedTransaction, ...], Verified]:
+def _posted(
+    connection: Connection, *, stored: Sequence[StoredInvoice]
+) -> tuple[tuple[PostedTransaction, ...], Verified]:
     """The transactions with their entries, and the entries that have lost theirs."""
     names = {
         (one.issuer, one.series, one.number): f"invoice:{one.issuer}:{text_of(one)}"
-        for one in read_all_invoices(connection)
+        for one in stored
     }
     entries: dict[str, list[LedgerEntry]] = {}
     for entry in read_all_entries(connection):
@@ -204,8 +208,3 @@ def _kept_documents(connection: Connection) -> Verified:
             if bytes_digest(document.encode()) != digest
         )
     )
-
-
-def _detail(entry: AuditEntry) -> Mapping[str, JsonValue]:
-    detail = read_json(entry.detail.encode(), name=f"audit {entry.seq}")
-    return detail if isinstance(detail, dict) else {}

@@ -7,7 +7,7 @@ was billed is rated under the books that were known when it was.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from billing.domain.agreement.agreement import Agreement
@@ -17,21 +17,27 @@ from billing.domain.invoice.invoice import Cover, Invoice
 from billing.domain.verification.amounts import RatedPeriod, rated_period
 from billing.domain.verification.equations import Damage
 from billing.domain.verification.invoices import Billed, rated_quantities
-from billing.domain.verification.usage import AccountUnit, EventState, state_of
+from billing.domain.verification.usage import (
+    AccountUnit,
+    EventState,
+    cells_equal_events,
+    counted_up,
+    counts_by_unit,
+    state_of,
+)
 from billing.operations.agreement import versions_known
 from billing.operations.due import KnownBooks
 from billing.operations.grid import AccountCuts, newest_versions, sum_account
 from billing.store.epochs import epoch_sealed_at
 from billing.store.grid import account_grid
 from billing.store.store import Connection
-from billing.store.usage_totals import read_all_totals
+from billing.store.usage_totals import DamagedTotalError, read_all_totals
 from billing.store.waivers import read_waivers
 from pricing_rules.document import DocumentError
 from pricing_rules.period import LAST_MOMENT_AT, Period, moment_text
 from pricing_rules.prices.price_book import BooksInForce
 from pricing_rules.prices.rating import Rating, rate_totals
-from pricing_rules.usage.totals import BILLABLE_OUTCOMES, Cell, Grid, UsageTotal
-from pricing_rules.usage.units import REQUESTS
+from pricing_rules.usage.totals import BILLABLE_OUTCOMES, Grid, UsageTotal
 
 Waived = frozenset[tuple[int, str, str, str]]
 """Period start, model, service tier and unit of what was waived."""
@@ -60,22 +66,27 @@ class UsageChecker:
 
     def check(self, account: str, *, invoices: Sequence[Invoice]) -> AccountChecked:
         """Count the usage of an account twice; ``invoices`` are its final ones, as issued."""
-        stored = read_all_totals(self.connection, account=account)
-        built = account_grid(self.connection, account=account)
-        newest = newest_versions(self.connection, account=account)
+        stored: tuple[UsageTotal, ...] | None = None
         damage: tuple[Damage, ...] = ()
+        try:
+            stored = read_all_totals(self.connection, account=account)
+        except DamagedTotalError as error:  # its events tell what it must be
+            damage = (Damage(kind="total", where=error.where, sentence=error.sentence),)
+        built = account_grid(self.connection, account=account)
         if stored and built is None:
             damage = (_unknown_cuts(account, sentence="nothing says how its totals were cut"),)
         try:
+            newest = newest_versions(self.connection, account=account)
             _, summed = sum_account(self.connection, versions=built or newest, cuts=self.cuts)
-        except LookupError as error:  # a version of the grid is gone
+        except (LookupError, DocumentError) as error:  # cuts are gone, or they or an event damaged
             unknown = _unknown_cuts(account, sentence=str(error))
             return AccountChecked(
-                totals={}, events={}, states={}, rated={}, periods=(), damage=(unknown,)
+                totals={}, events={}, states={}, rated={}, periods=(), damage=(*damage, unknown)
             )
-        totals, events = _by_unit(stored), _by_unit(summed)
+        stored = summed if stored is None else stored
+        totals, events = counts_by_unit(stored), counts_by_unit(summed)
         if totals == events:  # else the account is named by its unit
-            damage = (*damage, *_cell_damage(stored, summed=summed))
+            damage = (*damage, *cells_equal_events(stored, summed=summed).damage)
         fresh = stored
         if built not in (None, newest):  # stale: what is due is of totals as they will be cut
             _, fresh = sum_account(self.connection, versions=newest, cuts=self.cuts)
@@ -85,7 +96,8 @@ class UsageChecker:
         try:
             self._rate(
                 account,
-                totals=fresh,
+                # An outcome that is none is damage, and is named with its cell or its event.
+                totals=[one for one in fresh if one.cell.outcome in BILLABLE_OUTCOMES],
                 invoices=invoices,
                 states=states,
                 rated=rated,
@@ -222,7 +234,7 @@ class _Pricing:
         if (cell.model, cell.service_tier) not in named:
             return "priced"
         # Two cells of one model may differ: only rating this one alone says which of both it is.
-        alone = rate_totals([_counted_up(total)], books=self.books, grid=self.grid).unpriced
+        alone = rate_totals([counted_up(total)], books=self.books, grid=self.grid).unpriced
         left = {
             one
             for one in alone
@@ -231,57 +243,8 @@ class _Pricing:
         return "unpriced" if left else "waived" if alone else "priced"
 
 
-def _counted_up(total: UsageTotal) -> UsageTotal:
-    """A total of which all that was taken away counts as if it had been added."""
-    leaves = {unit: abs(count) for unit, count in total.leaves.items()}
-    return replace(total, events=max(abs(total.events), 1), leaves=leaves)
-
-
-def _by_unit(totals: Iterable[UsageTotal]) -> dict[AccountUnit, int]:
-    found: dict[AccountUnit, int] = {}
-    for total in totals:
-        for unit, count in ((REQUESTS, total.events), *total.leaves.items()):
-            key = (total.cell.account, unit)
-            found[key] = found.get(key, 0) + count
-    return found
-
-
 def _unknown_cuts(account: str, *, sentence: str) -> Damage:
     return Damage(kind="total", where=f"account {account}", sentence=sentence)
-
-
-def _cell_damage(
-    stored: Sequence[UsageTotal], *, summed: Sequence[UsageTotal]
-) -> tuple[Damage, ...]:
-    """Cells that differ although the sums of the account agree: counts in the wrong cell."""
-    left, right = ({t.cell: (t.events, dict(t.leaves)) for t in some} for some in (stored, summed))
-    if left == right:
-        return ()
-    return tuple(
-        Damage(
-            kind="total",
-            where=_cell_text(cell),
-            sentence=f"totals {_counts_text(left.get(cell))} are not events "
-            f"{_counts_text(right.get(cell))}",
-        )
-        for cell in sorted({*left, *right})
-        if left.get(cell) != right.get(cell)
-    )
-
-
-def _cell_text(cell: Cell) -> str:
-    return (
-        f"account {cell.account}, epoch {cell.epoch}, segment from "
-        f"{moment_text(cell.segment_start_at)}, {cell.model} in {cell.service_tier}"
-        f"{f', in {names}' if (names := ' and '.join(cell.windows)) else ''}"
-    )
-
-
-def _counts_text(counts: tuple[int, dict[str, int]] | None) -> str:
-    if counts is None:
-        return "none"
-    events, leaves = counts
-    return ", ".join(f"{unit} {n:,}" for unit, n in ((REQUESTS, events), *sorted(leaves.items())))
 
 
 def _by_period(

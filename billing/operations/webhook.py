@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
+from billing.operations.cursor import Moment, Page, Word, cut_page, read_cursor
 from billing.operations.not_found import NotFoundError
 from billing.operations.stated import stated_name, stated_text
 from billing.settings import Settings
@@ -66,22 +66,6 @@ class MadeEndpoint:
 
     endpoint: Endpoint
     secret: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointPage:
-    """Endpoints, and where the next page begins; None on the last."""
-
-    endpoints: tuple[StoredEndpoint, ...]
-    cursor: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendingPage:
-    """Messages of an endpoint, and where the next page begins; None on the last."""
-
-    sendings: tuple[Sending, ...]
-    cursor: str | None
 
 
 def reach_of(settings: Settings) -> Reach:
@@ -214,18 +198,19 @@ def find_endpoint(connection: Connection, *, endpoint: str) -> StoredEndpoint:
     return found
 
 
-def endpoint_page(connection: Connection, *, limit: int, cursor: str | None) -> EndpointPage:
+def endpoint_page(
+    connection: Connection, *, limit: int, cursor: str | None
+) -> Page[StoredEndpoint]:
     """Endpoints by the moment at which they were made, retired ones, too."""
     question = "webhook-endpoints"
-    place = None if cursor is None else read_cursor(_Place, text=cursor, question=question)
-    after = None if place is None else (place.made_at, place.endpoint)
-    found = read_endpoints(connection, after=after, limit=limit + 1)
-    if len(found) <= limit:
-        return EndpointPage(endpoints=found, cursor=None)
-    last = found[limit - 1].endpoint
-    ended = _Place(made_at=last.made_at, endpoint=last.endpoint)
-    following = write_cursor(ended, question=question)
-    return EndpointPage(endpoints=found[:limit], cursor=following)
+    at = read_cursor(_Place, text=cursor, question=question)
+    after = None if at is None else (at.made_at, at.endpoint)
+    return cut_page(
+        read_endpoints(connection, after=after, limit=limit + 1),
+        limit=limit,
+        question=question,
+        place=lambda one: _Place(made_at=one.endpoint.made_at, endpoint=one.endpoint.endpoint),
+    )
 
 
 def sending_page(
@@ -235,21 +220,21 @@ def sending_page(
     state: SendingState | None,
     limit: int,
     cursor: str | None,
-) -> SendingPage:
+) -> Page[Sending]:
     """Messages of an endpoint in their order, all or those in one state, and what became of them.
 
     NotFoundError where there is no such endpoint.
     """
     find_endpoint(connection, endpoint=endpoint)
     question = f"webhook-messages/{endpoint}/{state or ''}"
-    place = None if cursor is None else read_cursor(_MessagePlace, text=cursor, question=question)
-    after = None if place is None else place.message_seq
-    found = read_sendings(connection, endpoint=endpoint, state=state, after=after, limit=limit + 1)
-    if len(found) <= limit:
-        return SendingPage(sendings=found, cursor=None)
-    ended = _MessagePlace(message_seq=found[limit - 1].message_seq)
-    following = write_cursor(ended, question=question)
-    return SendingPage(sendings=found[:limit], cursor=following)
+    at = read_cursor(_MessagePlace, text=cursor, question=question)
+    after = None if at is None else at.message_seq
+    return cut_page(
+        read_sendings(connection, endpoint=endpoint, state=state, after=after, limit=limit + 1),
+        limit=limit,
+        question=question,
+        place=lambda one: _MessagePlace(message_seq=one.message_seq),
+    )
 
 
 def send_again(

@@ -99,6 +99,10 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     commit_s: float
 
 
+_Read = tuple[Submission | Unread, Submission]
+"""What was submitted, and the submission that it was read as."""
+
+
 class WriterFullError(StoreError):
     """So many events wait for the disk that no more are taken: later they may be."""
 
@@ -170,7 +174,7 @@ class Writer:
         group: list[Submission | Unread] = []
         while not ending:
             one = self._queue.get()
-            if len(group) > 1:
+            if one is not None and len(group) > 1:
                 self._gather()
             group = []
             events = 0
@@ -211,25 +215,21 @@ class Writer:
 
     def _read_and_settled(self, group: Sequence[Submission | Unread]) -> list[Settled]:
         """What became of a group, in no order; what cannot be read is none of those stored."""
-        read: dict[Submission, Submission | Unread] = {}
+        read: list[_Read] = []
         unfit: list[Settled] = []
         for one in group:
-            if isinstance(one, Submission):
-                read[one] = one
-                continue
             try:
-                read[one.read()] = one
+                read.append((one, one if isinstance(one, Submission) else one.read()))
             except Exception as error:
                 unfit.append(_unfit(one, error=error))
-        settled = self._settled(list(read)) if read else []
-        return [replace(one, asked=read[one.submission]) for one in settled] + unfit
+        return (self._settled(read) if read else []) + unfit
 
-    def _settled(self, group: Sequence[Submission]) -> list[Settled]:
+    def _settled(self, group: Sequence[_Read]) -> list[Settled]:
         started_s = time.perf_counter()
         verdicts: list[tuple[Verdict, ...]] = [()] * len(group)
         failed: Exception | None = None
         try:
-            verdicts = self._stored(group)
+            verdicts = self._stored([one for _, one in group])
         except Exception as error:
             # What one request holds may be more than the store can take: the others are tried
             # without it. Where it is the store that cannot, trying each alone is in vain, and
@@ -237,19 +237,19 @@ class Writer:
             if len(group) > 1 and not isinstance(error, _OF_THE_STORE):
                 return [settled for one in group for settled in self._settled([one])]
             if not isinstance(error, StoreError):
-                _log.exception("not_stored", request_id=group[0].request)
+                _log.exception("not_stored", request_id=group[0][1].request)
             failed = error
         commit_s = time.perf_counter() - started_s
         return [
             Settled(
-                asked=one,
+                asked=asked,
                 submission=one,
                 verdicts=given,
                 error=failed,
                 group=len(group),
                 commit_s=commit_s,
             )
-            for one, given in zip(group, verdicts, strict=True)
+            for (asked, one), given in zip(group, verdicts, strict=True)
         ]
 
     def _stored(self, group: Sequence[Submission]) -> list[tuple[Verdict, ...]]:
@@ -290,7 +290,7 @@ class Writer:
         return self.store.beside(store_it)
 
 
-def _unfit(one: Unread, *, error: Exception) -> Settled:
+def _unfit(one: Submission | Unread, *, error: Exception) -> Settled:
     """What became of a request that cannot be read."""
     nothing = Submission(request=one.request, owner="", rows=(), events=(), refused=())
     return Settled(asked=one, submission=nothing, error=error, group=1, commit_s=0.0)

@@ -18,7 +18,9 @@ class ApiKeyRow(StoredRow, table=True):
     __table_args__ = (
         UniqueConstraint("digest"),
         *named("prefix", "digest", "name", "by"),
-        CheckConstraint(column("scope").in_(("operator", "ingest", "account")), name="scope_known"),
+        CheckConstraint(
+            column("scope").in_(("operator", "ingest", "account", "monitor")), name="scope_known"
+        ),
         CheckConstraint(
             or_(column("scope") != "account", column("account") != ""), name="account_named"
         ),

@@ -14,7 +14,8 @@ from billing.store.points import reach
 from billing.store.rows import append_record, append_rows
 from billing.store.tables import API_KEY_LIMITS, API_KEY_REVOCATIONS, API_KEYS
 
-Scope = Literal["operator", "ingest", "account"]
+Scope = Literal["operator", "ingest", "account", "monitor"]
+"""What a key may do: everything, send events, read of one account, or read metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import msgspec
 from sqlalchemy import Connection, Select, and_, case, exists, func, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
 from billing.store.backfills import Backfill
-from billing.store.corrections import made_after
+from billing.store.corrections import in_force, is_void, made_after
 from billing.store.events import StoredEvent, stored_event
+from billing.store.rows import read_counts
 from billing.store.tables import (
     BACKFILL_EVENTS,
     BACKFILLS,
@@ -31,8 +31,6 @@ Runs = Sequence[tuple[int, int]]
 """Numbers of events (``seq``) as runs of first and last, in their order."""
 
 _TEXTS_AT_ONCE = 5_000
-
-_read_units = msgspec.json.Decoder(dict[str, int]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +63,7 @@ def first_taken(connection: Connection, *, backfill: str) -> tuple[str, str] | N
 def count_range(connection: Connection, *, backfill: Backfill) -> RangeCounts:
     """What there is of the account in the range, against what is staged."""
     staged = case((_is_staged(backfill), 1), else_=0).label("staged")
-    void = (_last_step() % 2).label("void")
+    void = case((is_void(_last_step()), 1), else_=0).label("void")
     each = select(staged, void).where(*_in_range(backfill)).subquery()
     query = select(each.c.staged, each.c.void, func.count()).group_by(each.c.staged, each.c.void)
     counts = {(row[0], row[1]): row[2] for row in connection.execute(query)}
@@ -90,7 +88,8 @@ def read_range(
     """
     step = _last_step()
     staged = _is_staged(backfill)
-    chosen = and_(staged, step % 2 == 1) if which == "staged void" else and_(~staged, step % 2 == 0)
+    void = is_void(step)
+    chosen = and_(staged, void) if which == "staged void" else and_(~staged, ~void)
     columns = EVENTS.c
     query = (
         select(EVENTS, step.label("last_step"))
@@ -186,7 +185,7 @@ def sum_staged(connection: Connection, *, backfill: Backfill) -> dict[str, int]:
 
 def sum_range(connection: Connection, *, backfill: Backfill) -> dict[str, int]:
     """The sums of the events of the account that count in the range now, by leaf."""
-    query = select(EVENTS.c.units).where(*_in_range(backfill), _last_step() % 2 == 0)
+    query = select(EVENTS.c.units).where(*_in_range(backfill), ~is_void(_last_step()))
     return _sums(connection, query=query)
 
 
@@ -205,12 +204,8 @@ def _later_backfills(correction: str, *, account: str, period: Period) -> Select
 
 
 def _first_in_force(connection: Connection, *, names: Select[Any]) -> str | None:
-    """The first of some corrections that is neither reverted nor a reversal; None without one."""
-    reversal = CORRECTIONS.alias("reversal")
-    reverted = exists().where(reversal.c.reverts == CORRECTIONS.c.correction)
-    query = select(CORRECTIONS.c.correction).where(
-        CORRECTIONS.c.correction.in_(names), CORRECTIONS.c.kind != "reversal", ~reverted
-    )
+    """The first of some corrections that is in force; None without one."""
+    query = select(CORRECTIONS.c.correction).where(CORRECTIONS.c.correction.in_(names), in_force())
     name: str | None = connection.scalar(query.order_by(CORRECTIONS.c.seq).limit(1))
     return name
 
@@ -220,7 +215,7 @@ def _sums(connection: Connection, *, query: Select[Any]) -> dict[str, int]:
     found = connection.execute(query.execution_options(yield_per=_TEXTS_AT_ONCE))
     for part in found.partitions():
         for (units,) in part:
-            for unit, count in _read_units(units).items():
+            for unit, count in read_counts(units).items():
                 sums[unit] = sums.get(unit, 0) + count
     return dict(sorted(sums.items()))
 

@@ -11,22 +11,26 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
-import msgspec
 from sqlalchemy import Connection, delete, exists, func, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
 from billing.store.events import NewEvent, VerdictKind
 from billing.store.points import reach
-from billing.store.rows import append_record, append_rows, json_text, read_records, select_records
+from billing.store.rows import (
+    append_record,
+    append_rows,
+    json_text,
+    read_counts,
+    read_labels,
+    read_records,
+    select_records,
+)
 from billing.store.tables import BACKFILL_EVENTS, BACKFILLS, EVENT_IDS
 
 _IDS_AT_ONCE = 10_000
 """Ids looked up with one statement; SQLite takes 32,766 parameters."""
 
 _STAGED_NAMES = tuple(column.name for column in BACKFILL_EVENTS.c)
-
-_read_dimensions = msgspec.json.Decoder(dict[str, str]).decode
-_read_units = msgspec.json.Decoder(dict[str, int]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +160,8 @@ def read_new_staged(
             region=row.region,
             request_tokens=row.request_tokens,
             outcome=row.outcome,
-            dimensions=_read_dimensions(row.dimensions),
-            units=_read_units(row.units),
+            dimensions=read_labels(row.dimensions),
+            units=read_counts(row.units),
         )
         for row in connection.execute(query.order_by(columns.source, columns.id).limit(limit)).all()
     )

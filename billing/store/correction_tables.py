@@ -9,12 +9,13 @@ Invariant: as in ``billing.store.tables``, which names them all; no event has th
 
 from __future__ import annotations
 
+from typing import get_args
+
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, column
 from sqlmodel import Field
 
+from billing.store.correction_details import CorrectionKind
 from billing.store.table_parts import KEYED, STRICT, StoredRow, Whole, Words, at_least, named
-
-KINDS = ("void", "amend", "backfill", "reversal")
 
 
 class CorrectionRow(StoredRow, table=True):
@@ -30,7 +31,7 @@ class CorrectionRow(StoredRow, table=True):
         ForeignKeyConstraint(["reverts"], ["corrections.correction"]),
         Index(None, "account", "seq"),
         *named("correction", "account", "reason", "by", "detail"),
-        CheckConstraint(column("kind").in_(KINDS), name="kind_known"),
+        CheckConstraint(column("kind").in_(get_args(CorrectionKind)), name="kind_known"),
         *at_least(1, "epoch"),
         *at_least(0, "recorded_at"),
         STRICT,

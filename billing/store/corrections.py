@@ -2,7 +2,8 @@
 
 Invariant: an event counts while the number of its steps is even: its first step voids it, the
 second restores it, the third voids it again. Steps are numbered without a gap, each once, so that
-of two corrections of one event that meet, one comes to nothing.
+of two corrections of one event that meet, one comes to nothing. Whether an event is void, and
+whether a correction is in force, is said here alone.
 """
 
 from __future__ import annotations
@@ -10,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, overload
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, and_, exists, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
+from billing.store.correction_details import CorrectionDetail, CorrectionKind, read_detail
 from billing.store.events import StoredEvent, stored_event
 from billing.store.points import reach
-from billing.store.rows import append_record, append_rows, read_records, select_records
+from billing.store.rows import append_rows, json_text, read_records, select_records
 from billing.store.tables import CORRECTIONS, EVENT_CORRECTIONS, EVENT_IDS, EVENTS
 from pricing_rules.period import Period
-
-CorrectionKind = Literal["void", "amend", "backfill", "reversal"]
 
 _AT_ONCE = 10_000
 """Keys looked up with one statement; SQLite takes 32,766 parameters."""
@@ -34,7 +34,7 @@ class Correction:
     """That events of an account were corrected.
 
     ``epoch``: the one in which it counts. ``reverts``: the correction that a reversal takes back.
-    ``detail``: canonical JSON, by kind.
+    ``detail``: what it says of itself, by kind.
     """
 
     correction: str
@@ -43,7 +43,7 @@ class Correction:
     reason: str
     by: str
     reverts: str | None
-    detail: str
+    detail: CorrectionDetail
     epoch: int
     recorded_at: int
 
@@ -62,14 +62,41 @@ class EventStep:
 _STEP_NAMES = ("event", "step", "account", "epoch", "correction")
 
 
-def is_void(step: int) -> bool:
+@overload
+def is_void(step: int) -> bool: ...
+
+
+@overload
+def is_void(step: ColumnElement[int]) -> ColumnElement[bool]: ...
+
+
+def is_void(step: int | ColumnElement[int]) -> bool | ColumnElement[bool]:
     """Whether an event whose last step this is counts nowhere; 0 where it has none."""
     return step % 2 == 1
 
 
+def void_events(*conditions: ColumnElement[bool]) -> Select[tuple[int]]:
+    """The events, by their ``seq``, that are void after those of the steps that are asked for."""
+    steps = EVENT_CORRECTIONS.c
+    query = select(steps.event).where(*conditions).group_by(steps.event)
+    return query.having(is_void(func.max(steps.step)))
+
+
+def in_force() -> ColumnElement[bool]:
+    """That a correction is neither reverted nor a reversal."""
+    reversal = CORRECTIONS.alias("reversal")
+    reverted = exists().where(reversal.c.reverts == CORRECTIONS.c.correction)
+    return and_(CORRECTIONS.c.kind != "reversal", ~reverted)
+
+
 def append_correction(connection: Connection, *, correction: Correction) -> None:
     """Record a correction; its name must be free, and what it reverts not reverted yet."""
-    append_record(connection, table=CORRECTIONS, record=correction)
+    names = tuple(field.name for field in fields(Correction))
+    row = tuple(
+        json_text(correction.detail) if name == "detail" else getattr(correction, name)
+        for name in names
+    )
+    append_rows(connection, table=CORRECTIONS, names=names, rows=[row])
     reach("correction.appended")
 
 
@@ -86,13 +113,13 @@ def append_steps(connection: Connection, *, steps: Sequence[EventStep]) -> None:
 def read_correction(connection: Connection, *, correction: str) -> Correction | None:
     """One correction; None where there is none of this name."""
     query = _corrections().where(CORRECTIONS.c.correction == correction)
-    return next(iter(read_records(connection, query=query, record=Correction)), None)
+    return next(iter(_read(connection, query=query)), None)
 
 
 def read_reversal(connection: Connection, *, correction: str) -> Correction | None:
     """The correction that reverted this one; None where none did."""
     query = _corrections().where(CORRECTIONS.c.reverts == correction)
-    return next(iter(read_records(connection, query=query, record=Correction)), None)
+    return next(iter(_read(connection, query=query)), None)
 
 
 def read_corrections(
@@ -112,9 +139,7 @@ def read_corrections(
         query = query.where(columns.account == account)
     if after is not None:
         query = query.where(made_after(after))
-    return read_records(
-        connection, query=query.order_by(columns.seq).limit(limit), record=Correction
-    )
+    return _read(connection, query=query.order_by(columns.seq).limit(limit))
 
 
 def made_after(correction: str) -> ColumnElement[bool]:
@@ -167,6 +192,27 @@ def read_event_steps(connection: Connection, *, event: int) -> tuple[EventStep, 
     return read_records(connection, query=query, record=EventStep)
 
 
+def corrected_since(connection: Connection, *, event: int, correction: str) -> str | None:
+    """The last correction in force that changed what one made of an event; None where none did.
+
+    One that was reverted itself has left the event as it found it.
+    """
+    steps, own = EVENT_CORRECTIONS.c, EVENT_CORRECTIONS.alias("own")
+    # Of an event that came in by the correction it took no step: all steps came after.
+    made = select(func.coalesce(func.max(own.c.step), 0)).where(
+        own.c.event == event, own.c.correction == correction
+    )
+    query = (
+        select(steps.correction)
+        .join(CORRECTIONS, CORRECTIONS.c.correction == steps.correction)
+        .where(steps.event == event, steps.step > made.scalar_subquery(), in_force())
+        .order_by(steps.step.desc())
+        .limit(1)
+    )
+    name: str | None = connection.scalar(query)
+    return name
+
+
 def read_corrected(
     connection: Connection,
     *,
@@ -182,10 +228,7 @@ def read_corrected(
     """
     steps = EVENT_CORRECTIONS.c
     query: Select[Any] = (
-        select(
-            *EVENTS.c,
-            *(steps[field.name].label(f"step_{field.name}") for field in fields(EventStep)),
-        )
+        select(*EVENTS.c, *(steps[name].label(f"step_{name}") for name in _STEP_NAMES))
         .join(EVENT_CORRECTIONS, steps.event == EVENTS.c.seq)
         .where(steps.account == account, EVENTS.c.account == account)
     )
@@ -200,13 +243,7 @@ def read_corrected(
         for row in part:
             yield (
                 stored_event(row),
-                EventStep(
-                    event=row.step_event,
-                    step=row.step_step,
-                    account=row.step_account,
-                    epoch=row.step_epoch,
-                    correction=row.step_correction,
-                ),
+                EventStep(**dict(zip(_STEP_NAMES, row[-len(_STEP_NAMES) :], strict=True))),
             )
 
 
@@ -217,3 +254,11 @@ def last_step_seq(connection: Connection) -> int:
 
 def _corrections() -> Select[Any]:
     return select_records(Correction, table=CORRECTIONS)
+
+
+def _read(connection: Connection, *, query: Select[Any]) -> tuple[Correction, ...]:
+    rows = connection.execute(query).mappings()
+    return tuple(
+        Correction(**{**row, "detail": read_detail(row["detail"], kind=row["kind"])})
+        for row in rows
+    )

@@ -44,6 +44,10 @@ class StoreOverflowError(StoreError):
     """A sum would be beyond 64 bits: the same call fails again, until the next epoch is begun."""
 
 
+class CountOverflowError(OverflowError):
+    """A count is beyond 64 bits; outside of the transaction it is a StoreOverflowError."""
+
+
 _BUSY = "is in use by another process that is writing; try again"
 _FULL = "the disk is full; make room and run it again"
 _IO_FAILED = "the disk failed while it was read or written; check the disk, then run it again"
@@ -103,8 +107,9 @@ def store_faults(where: str) -> Iterator[None]:
     except PoolTimeoutError as error:
         raise StoreBusyError(where, "too many commands use it at once; try again") from error
     except OverflowError as error:
-        # As sqlite3 and psycopg say it.
-        if "SQLite INTEGER" not in str(error) and "int too big to convert" not in str(error):
+        # As sqlite3 and psycopg say it, or we.
+        said = any(words in str(error) for words in ("SQLite INTEGER", "int too big to convert"))
+        if not said and not isinstance(error, CountOverflowError):
             raise
         raise StoreOverflowError(where, _TOO_LARGE) from error
 
@@ -122,10 +127,12 @@ def _fault(original: object, *, where: str) -> StoreError | None:
     if not isinstance(code, int):
         return None
     if code == _CONSTRAINT_DATATYPE:
-        # SQLite adds integers beyond 64 bits as floats, and a STRICT table refuses the float. Only
-        # totals are added by the database.
-        too_large = "REAL value in INTEGER column usage_totals.count" in str(original)
+        # SQLite adds two integers beyond 64 bits as a float, and a STRICT table refuses the float.
+        # Only totals are added by the database.
+        too_large = "REAL value in INTEGER column usage_totals.events" in str(original)
         return StoreOverflowError(where, _TOO_LARGE) if too_large else None
+    if code == sqlite3.SQLITE_ERROR and str(original) == "integer overflow":
+        return StoreOverflowError(where, _TOO_LARGE)  # it refuses such a sum of rows, of leaves
     found = _SENTENCES.get(code & 0xFF)
     return found[0](where, found[1]) if found else None
 

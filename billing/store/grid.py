@@ -17,7 +17,7 @@ from billing.store.points import reach
 from billing.store.rows import append_rows, json_text, read_records, select_records, upsert
 from billing.store.statements import run
 from billing.store.tables import ACCOUNT_GRIDS, AGREEMENTS, GRID_VERSIONS, USAGE_TOTALS
-from pricing_rules.document import dump, load_json
+from pricing_rules.document import DocumentError, dump, load_json
 from pricing_rules.period import CalendarCut
 from pricing_rules.usage.totals import Grid
 from pricing_rules.windows import NamedWindow, Window
@@ -193,18 +193,25 @@ def _read_window(raw: msgspec.Raw) -> Window:
 
 
 def _grid(row: Row[Any]) -> GridVersion:
-    grid = Grid(
-        instants_at=_read_numbers(row.instants),
-        thresholds_tokens=_read_numbers(row.thresholds),
-        dimensions=_read_names(row.dimensions),
-        windows=tuple(
-            NamedWindow(name=one.name, window=_read_window(one.window))
-            for one in _read_windows(row.windows)
-        ),
-        calendar_cuts=tuple(
-            CalendarCut(every=every, zone=zone) for every, zone in _read_cuts(row.calendar_cuts)
-        ),
-    )
+    try:
+        grid = Grid(
+            instants_at=_read_numbers(row.instants),
+            thresholds_tokens=_read_numbers(row.thresholds),
+            dimensions=_read_names(row.dimensions),
+            windows=tuple(
+                NamedWindow(name=one.name, window=_read_window(one.window))
+                for one in _read_windows(row.windows)
+            ),
+            calendar_cuts=tuple(
+                CalendarCut(every=every, zone=zone) for every, zone in _read_cuts(row.calendar_cuts)
+            ),
+        )
+    except msgspec.DecodeError:
+        raise DocumentError(
+            f"version {row.version} of the grid",
+            "was changed where it is stored, so that it cannot be read; put a backup from before "
+            "that in place of the store",
+        ) from None
     return GridVersion(
         version=row.version, grid=grid, reason=row.reason, registered_at=row.registered_at
     )

@@ -78,6 +78,8 @@ class PostgresqlDatabase:
             paramstyle="format",  # rows go to the driver as tuples
             # A connection that was lost while nobody used it is replaced, not reported.
             pool_pre_ping=True,
+            # Who writes again has the same connection, which has its statements prepared.
+            pool_use_lifo=True,
             pool_timeout=BUSY_TIMEOUT_S,
             connect_args={"connect_timeout": int(BUSY_TIMEOUT_S), "application_name": "tokenworks"},
         )

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from billing.store.copying import copy_rows
-from billing.store.statements import run_each
+from billing.store.statements import run, run_each
 from billing.store.table_parts import Whole
 
 R = TypeVar("R")
@@ -30,6 +30,13 @@ def json_text(value: object) -> str:
     Many times as fast, for the rows of a batch; tests/billing/store/test_rows.py holds them equal.
     """
     return _ENCODE_SORTED(value).decode()
+
+
+read_labels = msgspec.json.Decoder(dict[str, str]).decode
+"""The text of an object of texts, such as dimensions; ``msgspec.DecodeError`` where it is none."""
+
+read_counts = msgspec.json.Decoder(dict[str, int]).decode
+"""The text of an object of whole numbers, such as leaves; ``msgspec.DecodeError`` as above."""
 
 
 def columns_of(record: type[Any], *, table: Table) -> tuple[ColumnElement[Any], ...]:
@@ -52,7 +59,7 @@ def append_record(connection: Connection, *, table: Table, record: Any) -> None:
     """Insert one record, a dataclass."""
     names = _columns_had(table, tuple(field.name for field in fields(record)))
     row = tuple(getattr(record, name) for name in names)
-    append_rows(connection, table=table, names=names, rows=[row])
+    run(connection, statement=_insert_sql(table, names, connection.dialect), parameters=row)
 
 
 @lru_cache(maxsize=64)

@@ -18,7 +18,7 @@ from billing.store.faults import StoreError
 from billing.store.statements import run
 
 BUSY_TIMEOUT_S = 10.0
-"""How long a transaction waits for another process before it is refused."""
+"""How long a transaction waits for another process, and a command for a connection."""
 
 _PRAGMAS = (
     "foreign_keys=ON",
@@ -80,8 +80,11 @@ def sqlite_engine(file: Path) -> Engine:
     """
     engine = create_engine(
         URL.create("sqlite", database=str(file)),
+        pool_timeout=BUSY_TIMEOUT_S,
         # None: the driver opens no transaction of its own; BEGIN is ours.
         connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S},
+        # Who writes again has the same connection: what another wrote is not in its cache.
+        pool_use_lifo=True,
     )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)

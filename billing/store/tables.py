@@ -127,14 +127,14 @@ class EventRow(StoredRow, table=True):
 
 
 class UsageTotalRow(StoredRow, table=True):
-    """The sum of one leaf over one cell; the unit ``requests`` holds the number of events.
+    """The sums over one cell: how many events, and their leaves, an object of those not zero.
 
-    It is negative where more was voided in an epoch than came in.
+    They are negative where more was voided in an epoch than came in.
     """
 
     __tablename__ = "usage_totals"
     __table_args__ = (
-        *named("account", "model", "service_tier", "outcome", "windows", "unit"),
+        *named("account", "model", "service_tier", "outcome", "windows", "leaves"),
         *at_least(1, "epoch"),
         *at_least(0, "segment_start_at", "size_class_tokens"),
         {**KEYED, "postgresql_with": {"fillfactor": 50}},
@@ -150,8 +150,8 @@ class UsageTotalRow(StoredRow, table=True):
     outcome: str = Field(primary_key=True, sa_type=Words)
     dimensions: str = Field(primary_key=True, sa_type=Words)
     windows: str = Field(primary_key=True, sa_type=Words)
-    unit: str = Field(primary_key=True, sa_type=Words)
-    count: int = Field(sa_type=Whole)
+    events: int = Field(sa_type=Whole)
+    leaves: str = Field(sa_type=Words)
 
 
 class GridVersionRow(StoredRow, table=True):

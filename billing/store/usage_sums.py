@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Dialect, Integer, Select, cast, func, literal, select, tuple_
+from sqlalchemy import Connection, Dialect, Integer, cast, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.elements import ColumnElement
 
+from billing.store.corrections import void_events
 from billing.store.table_parts import Whole, Words
 from billing.store.tables import EVENT_CORRECTIONS, EVENTS
 from pricing_rules.period import Period
@@ -92,7 +93,9 @@ def read_usage_sums(
             columns.occurred_at >= from_at,
             columns.occurred_at < period.end_at,
             columns.seq <= through_seq,
-            columns.seq.not_in(_voided(steps.account == account, steps.seq <= through_step_seq)),
+            columns.seq.not_in(
+                void_events(steps.account == account, steps.seq <= through_step_seq)
+            ),
         )
         .group_by(*names)
         .order_by(*names)
@@ -128,7 +131,7 @@ def read_model_sums(connection: Connection, *, period: Period) -> dict[tuple[str
         .where(
             EVENTS.c.occurred_at >= period.start_at,
             EVENTS.c.occurred_at < period.end_at,
-            EVENTS.c.seq.not_in(_voided()),
+            EVENTS.c.seq.not_in(void_events()),
         )
         .group_by(EVENTS.c.model, counted.c.key)
     )
@@ -136,17 +139,6 @@ def read_model_sums(connection: Connection, *, period: Period) -> dict[tuple[str
         (model, unit): (int(high) << _LOW_BITS) + int(low)
         for model, unit, high, low in connection.execute(query)
     }
-
-
-def _voided(*conditions: ColumnElement[bool]) -> Select[tuple[int]]:
-    """The events that count nowhere: their steps, of those asked for, are odd in number."""
-    steps = EVENT_CORRECTIONS.c
-    return (
-        select(steps.event)
-        .where(*conditions)
-        .group_by(steps.event)
-        .having(func.max(steps.step) % 2 == 1)
-    )
 
 
 def _counted(dialect: Dialect) -> Any:

@@ -13,11 +13,16 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection, Select, Table, and_, func, or_, select
 
-from billing.store.audit import AuditEntry
 from billing.store.deliveries import Delivery
 from billing.store.invoices import BilledLine, StoredInvoice
 from billing.store.ledger import LedgerTransaction
-from billing.store.rows import columns_of, read_records, select_records
+from billing.store.rows import (
+    columns_of,
+    read_counts,
+    read_labels,
+    read_records,
+    select_records,
+)
 from billing.store.tables import (
     AUDIT,
     CORRECTIONS,
@@ -33,11 +38,11 @@ from billing.store.tables import (
     REFUSALS,
     USAGE_TOTALS,
 )
+from pricing_rules.document import JsonValue
 
 _EVENTS_AT_ONCE = 5_000
 
-_read_dimensions = msgspec.json.Decoder(dict[str, str]).decode
-_read_units = msgspec.json.Decoder(dict[str, int]).decode
+_read_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,17 @@ class PostedEntry:
     entry: int
     ledger_account: str
     amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditedCommand:
+    """What the audit says of a command: on what it was run, and its detail.
+
+    ``detail``: empty where that cannot be read, which nothing but an editor makes.
+    """
+
+    subject: str
+    detail: Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +130,20 @@ def read_all_entries(connection: Connection) -> tuple[PostedEntry, ...]:
     return _all(connection, table=LEDGER_ENTRIES, record=PostedEntry)
 
 
-def read_all_audit(connection: Connection, *, command: str) -> tuple[AuditEntry, ...]:
+def read_all_audit(connection: Connection, *, command: str) -> tuple[AuditedCommand, ...]:
     """Every audit row of a command, in the order in which they were recorded."""
-    query = select_records(AuditEntry, table=AUDIT).where(AUDIT.c.command == command)
-    return read_records(connection, query=query.order_by(AUDIT.c.seq), record=AuditEntry)
+    query = select(AUDIT.c.subject, AUDIT.c.detail).where(AUDIT.c.command == command)
+    return tuple(
+        AuditedCommand(subject=subject, detail=_audited(detail))
+        for subject, detail in connection.execute(query.order_by(AUDIT.c.seq))
+    )
+
+
+def _audited(detail: str) -> Mapping[str, JsonValue]:
+    try:
+        return _read_object(detail)
+    except msgspec.DecodeError:
+        return {}
 
 
 def read_all_epochs(connection: Connection) -> tuple[tuple[int, int], ...]:
@@ -176,7 +202,10 @@ def read_contents(connection: Connection) -> Iterator[StoredContent]:
     found = connection.execute(query.execution_options(yield_per=_EVENTS_AT_ONCE))
     for part in found.partitions():
         for *fixed, dimensions, units, digest in part:
-            decoded = _read_dimensions(dimensions), _read_units(units)
+            try:
+                decoded = read_labels(dimensions), read_counts(units)
+            except msgspec.DecodeError:
+                decoded = {}, {}  # its account, which has no sum now, is named, too
             yield StoredContent._make((*fixed, *decoded, digest))
 
 

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection, func, or_, select
 
-from billing.store.corrections import find_events
+from billing.store.correction_details import (
+    BackfillDetail,
+    CorrectedIdentity,
+    CorrectionDetail,
+    CorrectionKind,
+    EventDetail,
+    read_detail,
+)
+from billing.store.corrections import find_events, void_events
 from billing.store.events import StoredEvent
 from billing.store.tables import CORRECTIONS, EVENT_CORRECTIONS, EVENTS
 
@@ -36,7 +44,7 @@ class StepBeside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCount:
-    """How many steps a correction says that it took, None where it does not say, and has."""
+    """How many steps a correction says that it took, None where it cannot be read, and has."""
 
     correction: str
     said: int | None
@@ -66,42 +74,9 @@ class AddedCount:
     events: int
 
 
-class _Said(msgspec.Struct):
-    """The part of a correction's detail that counts its steps."""
-
-    steps: int | None = None
-
-
-class _Identity(msgspec.Struct):
-    source: str
-    id: str
-
-
-class _Named(msgspec.Struct):
-    """The part of the detail of a void or an amendment that names events."""
-
-    owner: str
-    event: _Identity
-    amended_by: _Identity | None = None
-
-
-class _Added(msgspec.Struct):
-    """The part of a backfill's detail that counts what it added, as runs of numbers."""
-
-    added: int
-    added_events: tuple[tuple[int, int], ...]
-
-
-_read_named = msgspec.json.Decoder(_Named).decode
-_read_added = msgspec.json.Decoder(_Added).decode
-_read_said = msgspec.json.Decoder(_Said).decode
-
-
 def count_voided(connection: Connection) -> int:
-    """How many events are void: the last step of each is odd."""
-    steps = EVENT_CORRECTIONS.c
-    last = select(steps.event).group_by(steps.event).having(func.max(steps.step) % 2 == 1)
-    return connection.scalar(select(func.count()).select_from(last.subquery())) or 0
+    """How many events are void."""
+    return connection.scalar(select(func.count()).select_from(void_events().subquery())) or 0
 
 
 def steps_unlike_their_parents(connection: Connection) -> Iterator[StepBeside]:
@@ -166,27 +141,30 @@ def step_counts(connection: Connection) -> Iterator[StepCount]:
     """Each correction by name, with how many steps it says and has."""
     steps, made = EVENT_CORRECTIONS.c, CORRECTIONS.c
     query = (
-        select(made.correction, made.detail, func.count(steps.seq))
+        select(made.correction, made.kind, made.detail, func.count(steps.seq).label("steps"))
         .outerjoin(EVENT_CORRECTIONS, steps.correction == made.correction)
-        .group_by(made.correction, made.detail)
+        .group_by(made.correction, made.kind, made.detail)
         .order_by(made.correction)
     )
-    for correction, detail, number in connection.execute(query):
-        yield StepCount(correction=correction, said=_read_said(detail).steps, steps=number)
+    for row in connection.execute(query):
+        detail = _detail(row.detail, kind=row.kind)
+        said = None if detail is None else detail.steps
+        yield StepCount(correction=row.correction, said=said, steps=row.steps)
 
 
 def events_named(connection: Connection) -> Iterator[NamedBeside]:
-    """Each void and amendment by name, with the events that it names."""
+    """Each void and amendment that can be read, by name, with the events that it names."""
     steps, made = EVENT_CORRECTIONS.c, CORRECTIONS.c
     query = (
-        select(made.correction, made.account, made.epoch, made.detail, steps.event)
+        select(made.correction, made.kind, made.account, made.epoch, made.detail, steps.event)
         .outerjoin(EVENT_CORRECTIONS, steps.correction == made.correction)
         .where(made.kind.in_(("void", "amend")))
         .order_by(made.correction, steps.step)
     )
     rows = connection.execute(query).all()
     for start in range(0, len(rows), _AT_ONCE):
-        part = [(row, _read_named(row.detail)) for row in rows[start : start + _AT_ONCE]]
+        some = [(row, _detail(row.detail, kind=row.kind)) for row in rows[start : start + _AT_ONCE]]
+        part = [(row, named) for row, named in some if isinstance(named, EventDetail)]
         events = _events_of([named for _, named in part], connection=connection)
         for row, named in part:
             voided = events.get(_key(named.event, owner=named.owner))
@@ -202,7 +180,7 @@ def events_named(connection: Connection) -> Iterator[NamedBeside]:
 
 
 def _events_of(
-    some: Sequence[_Named], *, connection: Connection
+    some: Sequence[EventDetail], *, connection: Connection
 ) -> dict[tuple[str, str, str], StoredEvent]:
     """The events that corrections name, by owner, source and id."""
     keys: dict[str, list[tuple[str, str]]] = {}
@@ -217,27 +195,39 @@ def _events_of(
     }
 
 
-def _key(one: _Identity, *, owner: str) -> tuple[str, str, str]:
+def _detail(text: str, *, kind: CorrectionKind) -> CorrectionDetail | None:
+    """What a correction says of itself; None where that cannot be read."""
+    try:
+        return read_detail(text, kind=kind)
+    except msgspec.DecodeError:
+        return None
+
+
+def _key(one: CorrectedIdentity, *, owner: str) -> tuple[str, str, str]:
     return owner, one.source, one.id
 
 
-def _text(one: _Identity) -> str:
+def _text(one: CorrectedIdentity) -> str:
     return f"{one.source}/{one.id}"
 
 
 def added_by_backfills(connection: Connection) -> Iterator[AddedCount]:
-    """Each backfill that was applied, by name, with how many events it says and has added: those of
-    its numbers that are of its account and came in its epoch.
+    """Each backfill that was applied and can be read, by name, with how many events it says and has
+    added: those of its numbers that are of its account and came in its epoch.
     """
     made, events = CORRECTIONS.c, EVENTS.c
-    query = select(made.correction, made.account, made.epoch, made.detail)
+    query = select(made.correction, made.kind, made.account, made.epoch, made.detail)
     query = query.where(made.kind == "backfill").order_by(made.correction)
-    for correction, account, epoch, detail in connection.execute(query).all():
-        said = _read_added(detail)
+    for row in connection.execute(query).all():
+        said = _detail(row.detail, kind=row.kind)
+        if not isinstance(said, BackfillDetail):
+            continue
         found = 0
         for first, last in said.added_events:
             within = select(func.count()).where(
-                events.seq.between(first, last), events.account == account, events.epoch == epoch
+                events.seq.between(first, last),
+                events.account == row.account,
+                events.epoch == row.epoch,
             )
             found += connection.scalar(within) or 0
-        yield AddedCount(correction=correction, said=said.added, events=found)
+        yield AddedCount(correction=row.correction, said=said.added, events=found)

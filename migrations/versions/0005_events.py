@@ -1,15 +1,19 @@
-"""Event ids name their event, events say where their moment is from, and totals may be negative.
+"""Event ids name their event, events say where their moment is from, and a cell has one total.
 
 Three tables are made anew, which keeps STRICT, constraints and triggers. Events had a second
 constraint on their identity and a foreign key to it: both cost as much as all else of an event that
 is stored. The identity is unique in ``event_ids`` alone, where it always was, and ``verify`` says
-that every event has its id and every id its event. A total of an epoch in which more was voided
-than came in is negative.
+that every event has its id and every id its event. Totals had a row for each leaf, with a wide key:
+now a cell has one row, with its events and its leaves, which are negative where more was voided in
+an epoch than came in.
 
-Invariant: every table is STRICT on SQLite, and the triggers keep facts from being edited.
+Invariant: every table is STRICT on SQLite, and the triggers keep facts from being edited. Leaves
+are canonical JSON: keys in the order of their bytes, no blanks.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,16 +36,34 @@ EVENT = (
     *("seq", "owner", "source", "id", "account", "occurred_at", "model", "service_tier", "region"),
     *("request_tokens", "outcome", "dimensions", "units", "epoch", "received_at"),
 )
-TOTAL = (
+CELL = (
     *("account", "epoch", "segment_start_at", "size_class_tokens", "model", "service_tier"),
-    *("region", "outcome", "dimensions", "windows", "unit", "count"),
+    *("region", "outcome", "dimensions", "windows"),
 )
+
+EVENTS = "COALESCE(MAX(CASE WHEN unit = 'requests' THEN count END), 0)"
+IS_LEAF = "FILTER (WHERE unit <> 'requests' AND count <> 0)"
+LEAVES = {
+    # The rows of a cell come in the order of the primary key, which ends with the unit.
+    "sqlite": f"json_group_object(unit, count) {IS_LEAF}",
+    "postgresql": "'{' || COALESCE(string_agg(to_json(unit)::TEXT || ':' || count, ',' "
+    f"ORDER BY unit) {IS_LEAF}, '') || '}}'",
+}
+EACH_LEAF = {
+    "sqlite": "json_each(leaves)",
+    "postgresql": "LATERAL (SELECT key, value::BIGINT FROM json_each_text(leaves::json)) AS leaf",
+}
 
 
 def upgrade() -> None:
     """Make the three tables anew, with what they hold."""
-    for table in ("event_ids", "events", "usage_totals"):
+    cell = _names(CELL)
+    for table in ("event_ids", "events"):
         op.execute(f"CREATE TABLE {table}_before AS SELECT * FROM {table}")
+    op.execute(
+        f"CREATE TABLE usage_totals_before AS SELECT {cell}, {EVENTS} AS events, "
+        f"{LEAVES[_dialect()]} AS leaves FROM usage_totals GROUP BY {cell}"
+    )
     for table in ("events", "event_ids", "usage_totals"):
         op.drop_table(table)
     _events(named_once=False)
@@ -52,23 +74,34 @@ def upgrade() -> None:
         f"SELECT {_names((*IDENTITY, 'seq', *ID_REST), of='i', seq_of='e')} "
         f"FROM event_ids_before AS i JOIN events_before AS e USING ({_names(IDENTITY)})"
     )
-    _usage_totals(bounded=False)
-    _fill("usage_totals", columns=TOTAL, made={})
+    _usage_totals()
+    _fill("usage_totals", columns=(*CELL, "events", "leaves"), made={})
     _done()
 
 
 def downgrade() -> None:
     """Make the three tables as they were; there must be no negative total."""
-    for table in ("event_ids", "events", "usage_totals"):
+    cell = _names(CELL)
+    for table in ("event_ids", "events"):
         op.execute(f"CREATE TABLE {table}_before AS SELECT * FROM {table}")
+    op.execute(
+        f"CREATE TABLE usage_totals_before AS SELECT {cell}, 'requests' AS unit, events AS count "
+        f"FROM usage_totals WHERE events <> 0 UNION ALL SELECT {cell}, key, value "
+        f"FROM usage_totals, {EACH_LEAF[_dialect()]}"
+    )
+    for table in ("event_ids", "events", "usage_totals"):
         op.drop_table(table)
     _event_ids(event=())
     _fill("event_ids", columns=(*IDENTITY, *ID_REST), made={})
     _events(named_once=True)
     _fill("events", columns=EVENT, made={})
-    _usage_totals(bounded=True)
-    _fill("usage_totals", columns=TOTAL, made={})
+    _usage_totals_by_unit()
+    _fill("usage_totals", columns=(*CELL, "unit", "count"), made={})
     _done()
+
+
+def _dialect() -> str:
+    return op.get_bind().dialect.name
 
 
 def _names(columns: tuple[str, ...], *, of: str = "", seq_of: str = "") -> str:
@@ -86,7 +119,7 @@ def _fill(table: str, *, columns: tuple[str, ...], made: dict[str, str]) -> None
 
 
 def _done() -> None:
-    dialect = op.get_bind().dialect.name
+    dialect = _dialect()
     for table in ("event_ids", "events", "usage_totals"):
         op.drop_table(f"{table}_before")
     if dialect == "postgresql":  # the next number follows the last
@@ -149,36 +182,52 @@ def _events(*, named_once: bool) -> None:
     op.create_index(op.f("ix_events_account_occurred_at"), "events", ["account", "occurred_at"])
 
 
-def _usage_totals(*, bounded: bool) -> None:
-    """The table of totals; ``bounded``: none is negative."""
-    words = ("model", "service_tier", "region", "outcome", "dimensions", "windows", "unit")
+def _usage_totals() -> None:
+    """The table of totals with a row for each cell."""
     op.create_table(
         "usage_totals",
-        sa.Column("account", WORDS, nullable=False),
-        sa.Column("epoch", WHOLE, nullable=False),
-        sa.Column("segment_start_at", WHOLE, nullable=False),
-        sa.Column("size_class_tokens", WHOLE, nullable=False),
-        *(sa.Column(name, WORDS, nullable=False) for name in words),
+        *_cell_columns(),
+        sa.Column("events", WHOLE, nullable=False),
+        sa.Column("leaves", WORDS, nullable=False),
+        sa.PrimaryKeyConstraint(*CELL, name=op.f("pk_usage_totals")),
+        *_named(
+            "usage_totals",
+            names=("account", "model", "service_tier", "outcome", "windows", "leaves"),
+        ),
+        *_at_least(1, table="usage_totals", names=("epoch",)),
+        *_at_least(0, table="usage_totals", names=("segment_start_at", "size_class_tokens")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+        # Counts change in place: a new version of a row then needs no new entry in the index.
+        postgresql_with={"fillfactor": 50},
+    )
+
+
+def _usage_totals_by_unit() -> None:
+    """The table of totals with a row for each unit of a cell, none negative."""
+    op.create_table(
+        "usage_totals",
+        *_cell_columns(),
+        sa.Column("unit", WORDS, nullable=False),
         sa.Column("count", WHOLE, nullable=False),
-        sa.PrimaryKeyConstraint(*TOTAL[:-1], name=op.f("pk_usage_totals")),
+        sa.PrimaryKeyConstraint(*CELL, "unit", name=op.f("pk_usage_totals")),
         *_named(
             "usage_totals",
             names=("account", "model", "service_tier", "outcome", "windows", "unit"),
         ),
         *_at_least(1, table="usage_totals", names=("epoch",)),
         *_at_least(
-            0,
-            table="usage_totals",
-            names=(
-                "segment_start_at",
-                "size_class_tokens",
-                *(("count",) if bounded else ()),
-            ),
+            0, table="usage_totals", names=("segment_start_at", "size_class_tokens", "count")
         ),
         sqlite_strict=True,
         sqlite_with_rowid=False,
-        # Counts change in place: a new version of a row then needs no new entry in the index.
-        postgresql_with=None if bounded else {"fillfactor": 50},
+    )
+
+
+def _cell_columns() -> tuple[sa.Column[Any], ...]:
+    wholes = ("epoch", "segment_start_at", "size_class_tokens")
+    return tuple(
+        sa.Column(name, WHOLE if name in wholes else WORDS, nullable=False) for name in CELL
     )
 
 

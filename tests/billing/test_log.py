@@ -29,9 +29,9 @@ logging.getLogger("uvicorn.error").debug("unheard")
 """
 
 
-def noted() -> list[dict[str, Any]]:
+def noted(program: str = _PROGRAM) -> list[dict[str, Any]]:
     ran = subprocess.run(
-        [sys.executable, "-c", _PROGRAM],
+        [sys.executable, "-c", program],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -60,3 +60,20 @@ def test_a_line_is_an_object_with_its_fields_and_holds_no_secret() -> None:
     assert "ValueError: tw_0123456789_..." in failed["exception"]
     assert library["level"] == "warning"
     assert "sss" not in json.dumps(lines)
+
+
+_NAMED = """
+import logging
+from billing.log import logger, set_up_log
+set_up_log("info", pid=7)
+logger("test").info("said")
+logging.getLogger("uvicorn.error").warning("of a library")
+"""
+
+
+def test_one_of_several_processes_is_named_in_each_of_its_lines() -> None:
+    assert [(one["event"], one["pid"]) for one in noted(_NAMED)] == [
+        ("said", 7),
+        ("of a library", 7),
+    ]
+    assert not any("pid" in one for one in noted())

@@ -113,7 +113,7 @@ def test_a_backfill_of_an_invoiced_month_is_corrected_and_its_reversal_undoes_th
 def test_a_dry_run_shows_what_would_be_done_and_does_nothing(store: Path) -> None:
     events = [event(1, {"input_tokens": 8 * M}, time=BEFORE), event(9, {"output_tokens": 7})]
     told = _load(store, *events, flags=("--dry-run",)).json
-    assert (told["backfill"]["state"], told["backfill"]["staged"]) == ("open", 0)
+    assert told["backfill"] is None
     assert told["foreseen"] == {
         "staged": 2,
         "added": 1,
@@ -126,8 +126,24 @@ def test_a_dry_run_shows_what_would_be_done_and_does_nothing(store: Path) -> Non
             {"unit": "output_tokens", "before": 0, "after": 7, "change": 7},
         ],
     }
+    assert _json(store, "backfill", "list")["backfills"] == []
     _, total_minor, _ = _closed(store, "2026-10", now=NOVEMBER)
     assert total_minor == 2_230
+
+
+def test_a_dry_run_names_the_rows_that_would_be_refused(store: Path) -> None:
+    bad = event(3, {"input_tokens": 1}, account="b")
+    for shape in ("json", "table"):
+        usage = write_events(store.parent, [event(9, {"input_tokens": M}), bad], form="jsonl")
+        told = ("--account", "a", "--period", "2026-10", "--reason", "r", "--dry-run")
+        said = ("--store", store, "--by", "dana", "--now", NOVEMBER, "--format", shape)
+        ran = tokenworks("backfill", "load", usage, *told, *said)
+        assert ran.code == 1
+        assert 'tokenworks: usage.jsonl:2: row 2 account: is not "a"' in ran.err
+        if shape == "json":
+            assert (ran.json["backfill"], ran.json["foreseen"]) == (None, None)
+            assert [one["row"] for one in ran.json["refused"]] == [2]
+    assert _json(store, "backfill", "list")["backfills"] == []
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
@@ -150,8 +166,10 @@ def test_a_file_without_rows_voids_nothing(store: Path, flags: tuple[str, ...]) 
     told = ("--account", "a", "--period", "2026-10", "--reason", "the export failed")
     sentence = _run(store, "backfill", "load", usage, *told, *flags, now=NOVEMBER).sentence
     assert sentence.startswith("usage.csv: has no rows, so that all usage of the period would be")
-    (listed,) = _json(store, "backfill", "list")["backfills"]
-    assert (listed["state"], listed["staged"]) == ("open", 0)
+    listed = [
+        (one["state"], one["staged"]) for one in _json(store, "backfill", "list")["backfills"]
+    ]
+    assert listed == ([] if flags else [("open", 0)])
     assert _closed(store, "2026-10", now=NOVEMBER)[1] == 2_230
 
 

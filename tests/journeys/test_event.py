@@ -216,7 +216,7 @@ def test_an_event_is_shown_with_all_that_corrected_it(store: Path) -> None:
     "words, said",
     [
         (("void", "gw", "e9", "--reason", "x"), 'event e9: there is no event "e9" of "gw"'),
-        (("void", "gw", "e2", "--reason", " "), "--reason: is empty; say it"),
+        (("void", "gw", "e2", "--reason", " "), "reason: is empty; say it"),
         (
             ("revert", "cor_9", "--reason", "x"),
             "correction cor_9: does not exist; tokenworks event",

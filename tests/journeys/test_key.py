@@ -28,7 +28,7 @@ def test_keys_are_listed_without_their_secrets(store: Path) -> None:
     assert moment_text(0) < one["made_at"]
     flags = ("--by", "me", "--store", store)
     wrong = tokenworks("key", "make", "--scope", "account", "--name", "x", *flags)
-    assert wrong.sentence == "--account: a key of scope account belongs to one; name it"
+    assert wrong.sentence == "account: a key of scope account belongs to one; name it"
 
 
 def test_a_key_may_be_given_a_limit_of_its_own(store: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from billing.cli.schema import DOCUMENTS
+from tests.billing.operations.made_ingest import made_store
 from tests.journeys.made_files import (
     Json,
     book,
@@ -25,6 +26,7 @@ from tests.journeys.made_files import (
     rate_of,
     rated,
     tokenworks,
+    write_events,
 )
 
 TYPES: dict[str, type | tuple[type, ...]] = {
@@ -184,3 +186,16 @@ def test_a_rating_with_every_kind_of_row_validates(tmp_path: Path) -> None:
     assert ran.code == 1
     assert _check(ran.json, schema=_schema("rating")) == []
     assert _check(value, schema=_schema("price-book")) == []
+
+
+def test_a_report_of_verify_validates(tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    store.write_bytes(made_store())
+    schema = _schema("verify")
+    usage = write_events(tmp_path, [event(1, {"input_tokens": 5})], form="jsonl")
+    assert tokenworks("ingest", usage, "--store", store, "--by", "me").code == 0
+    report = tokenworks("verify", "--store", store, "--format", "json").json
+    assert [one["of"] for one in report["marks"]] == ["audit", "events"]
+    assert _check(report, schema=schema) == []
+    del report["marks"][0]["digest"]
+    assert _check(report, schema=schema) == ["$.marks[0]: lacks digest"]

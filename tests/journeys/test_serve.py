@@ -81,9 +81,18 @@ def serving(store: Path, *, before: str = "", **environment: str) -> Iterator[Ru
 
     ``before``: what the process does first.
     """
-    code = f"{before}\nfrom billing.cli.main import main; main()"
-    arguments = ["serve", "--store", str(store), "--port", "0", "--format", "json"]
     log = store.with_suffix(".log")
+    with started("--store", str(store), log=log, before=before, environment=environment) as running:
+        yield running
+
+
+@contextmanager
+def started(
+    *options: str, log: Path, before: str = "", environment: Mapping[str, str]
+) -> Iterator[Running]:
+    """``tokenworks serve`` with these options, killed at the end if it still runs."""
+    code = f"{before}\nfrom billing.cli.main import main; main()"
+    arguments = ["serve", *options, "--port", "0", "--format", "json"]
     with (
         log.open("ab") as stderr,
         subprocess.Popen(
@@ -160,6 +169,7 @@ def test_told_to_stop_it_answers_what_it_began(store: Path) -> None:
     key = made_key(store)
     found: list[tuple[int, Json]] = []
     with serving(store) as running:
+        assert running.ask("GET", "/readyz")[0] == 200
         large = lines([sent(n) for n in range(5_000)])
 
         def send() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -47,6 +48,7 @@ class Order:
     ``point``: "" where nothing but the outside ends it. ``after``: a point that must have been
     reached before, "" for none. ``bug``: what is planted, "" for nothing.
     ``busy_timeout_s``: how long it waits for a lock. ``disk``: a ``Plan`` of a disk that fails.
+    ``files``: how many files and sockets it may have open, 0 for as many as the system lets it.
     """
 
     store: str
@@ -56,6 +58,7 @@ class Order:
     bug: str = ""
     busy_timeout_s: float = 10.0
     disk: Mapping[str, Any] | None = None
+    files: int = 0
 
 
 def main() -> None:
@@ -92,6 +95,8 @@ def _serve(order: Order) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sqlite.BUSY_TIMEOUT_S = postgresql.BUSY_TIMEOUT_S = order.busy_timeout_s
+    if order.files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (order.files, order.files))
     if order.disk is not None:
         Plan(**order.disk).begin()
     if order.bug:

@@ -6,6 +6,7 @@ nothing else is, with its totals and counters.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -56,12 +57,12 @@ def findings(store: Store, *, load: Load) -> list[str]:
     with store.read() as connection:
         ids = Counter(connection.exec_driver_sql("SELECT id FROM event_ids").scalars())
         events = Counter(connection.exec_driver_sql("SELECT id FROM events").scalars())
-        totals = {
-            (account, unit): int(count)
-            for account, unit, count in connection.exec_driver_sql(
-                "SELECT account, unit, SUM(count) FROM usage_totals GROUP BY account, unit"
-            )
-        }
+        totals: Counter[tuple[str, str]] = Counter()
+        for account, requests, leaves in connection.exec_driver_sql(
+            "SELECT account, events, leaves FROM usage_totals"
+        ):
+            counts = {"requests": requests, **json.loads(leaves)}
+            totals.update({(account, unit): count for unit, count in counts.items()})
         sums = sum_deliveries(connection)
     found = []
     for name, stored in (("event_ids", ids), ("events", events)):
@@ -72,10 +73,8 @@ def findings(store: Store, *, load: Load) -> list[str]:
             found.append(f"{name}: {len(lost)} lost, {len(strange)} strange, {len(twice)} twice")
     expected = _totals(load)
     if totals != expected:
-        cells = sorted(key for key in totals | expected if totals.get(key) != expected.get(key))
-        first = (
-            f"{cells[0]} is {totals.get(cells[0])}, and its events sum to {expected.get(cells[0])}"
-        )
+        cells = sorted(key for key in {*totals, *expected} if totals[key] != expected[key])
+        first = f"{cells[0]} is {totals[cells[0]]}, and its events sum to {expected[cells[0]]}"
         found.append(f"totals: {len(cells)} are wrong, {first}")
     counted = Counter({verdict: getattr(sums, verdict) for verdict in VERDICTS})
     if counted != load.counters or sums.received != load.counters.total():
@@ -84,12 +83,12 @@ def findings(store: Store, *, load: Load) -> list[str]:
     return found
 
 
-def _totals(load: Load) -> dict[tuple[str, str], int]:
+def _totals(load: Load) -> Counter[tuple[str, str]]:
     sums: Counter[tuple[str, str]] = Counter()
     for one in load.acknowledged.values():
         sums[one.account, "input_tokens"] += one.count
         sums[one.account, "requests"] += 1
-    return dict(sums)
+    return sums
 
 
 def _verified(store: Store) -> list[str]:

@@ -1,29 +1,35 @@
 """Anything is done to a store, in any order, with crashes, and compared with a model.
 
-Invariant: after each step totals, identities, counters and the epoch of the store are those of the
-model; ``FIRED`` counts what was done, so that a run in which a fault did not come is seen.
+Invariant: after each step totals, identities, counters, messages and the epoch of the store are
+those of the model; ``FIRED`` counts what was done, so that a run in which a fault did not come is
+seen.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from billing.operations.live_usage import UsageQuestion, usage_page
+from billing.operations.not_found import NotFoundError
 from billing.operations.verify import verify
 from billing.store.deliveries import sum_deliveries
 from billing.store.epochs import current_epoch
+from billing.store.events import NewEvent
 from billing.store.store import Connection, open_store
 from pricing_rules.period import MICROSECONDS, Period, moment_text, parse_moment
+from tests.billing.operations.made_webhooks import ALL_KINDS, made
 from tests.journeys.made_files import cloud_event, event
 from tests.survival.forking import Give
-from tests.survival.model import Key, Model
-from tests.survival.steps import REFUSED, Step, do, new_event, submissions
+from tests.survival.model import Key, Model, Told, same_content
+from tests.survival.steps import REFUSED, Step, do, new_events, submissions
 
 Json = Any
 
@@ -43,10 +49,14 @@ POINTS = (
     "write.committed",
 )
 
+COMMIT_POINTS = ("write.uncommitted", "write.committed")
 REBUILD_POINTS = ("totals.removed", "totals.replaced", "write.uncommitted")
 
 FIRED: Counter[str] = Counter()
 """What was done, over all runs of a process."""
+
+
+CORRECTED = "event.corrected"
 
 
 class DamageError(AssertionError):
@@ -54,7 +64,7 @@ class DamageError(AssertionError):
 
 
 hours = st.integers(-60, 1)
-events = st.builds(
+timed = st.builds(
     lambda number, count, hour, account, source, model: cloud_event(
         event(
             number,
@@ -72,6 +82,9 @@ events = st.builds(
     st.sampled_from(["gw", "edge"]),
     st.sampled_from("mn"),
 )
+timeless = timed.map(lambda one: {name: one[name] for name in one if name != "time"})
+"""Events that happened when they come in."""
+events = timed | timed | timeless
 requests = st.fixed_dictionaries(
     {
         "account": st.sampled_from(["", "", "a"]),
@@ -95,6 +108,12 @@ class Machine(RuleBasedStateMachine):
         self.made = type(self).place()
         self.where = self.made.__enter__()
         self.store = open_store(self.where)
+        self.wanting = {
+            made(self.store, "http://127.0.0.1:9999/").endpoint.endpoint: ("", ALL_KINDS),
+            made(
+                self.store, "http://127.0.0.1:9999/", kinds=[CORRECTED], account="a"
+            ).endpoint.endpoint: ("a", (CORRECTED,)),
+        }
         self.model = Model()
         self.now_at = START_AT
         self.sealed_at = 0
@@ -161,9 +180,10 @@ class Machine(RuleBasedStateMachine):
         _, source, event_id = key
         asked = {"source": source, "id": event_id, "event": new}
         step = self.step("correct", corrections=[asked])
-        if new is not None and parse_moment(new["time"]) > self.now_at:
+        checked = [] if new is None else new_events([new], now_at=self.now_at)
+        if new is not None and not checked:
             return  # refused before it is asked for
-        by = None if new is None else new_event(new, now_at=self.now_at)
+        by = checked[0] if checked else None
         before = self.names()
         if at and not self.dies(step, point=at):
             return
@@ -182,8 +202,9 @@ class Machine(RuleBasedStateMachine):
         at = self.point(place)
         name = data.draw(st.sampled_from(list(self.model.corrections)))
         step = self.step("revert", correction=name)
-        new = not self.model.corrections[name].reverted
-        may = not new or self.model.may_revert(name)
+        made = self.model.corrections[name]
+        new = not made.reverted
+        may = not new or (made.kind != "backfill" and self.model.may_revert(name))
         if at and not self.dies(step, point=at):
             return
         if not at:
@@ -195,7 +216,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         hour=st.sampled_from([0, -1, 0]),
-        at=st.sampled_from(["", "", "write.uncommitted", "write.committed"]),
+        at=st.sampled_from(["", "", "webhook.sendings_appended", *COMMIT_POINTS]),
     )
     def seal(self, hour: int, at: str) -> None:
         """Also by who has a clock that is slow."""
@@ -231,7 +252,11 @@ class Machine(RuleBasedStateMachine):
         all_of_it=st.sampled_from([True, False, False]),
     )
     def asked(self, account: str, limit: int, all_of_it: bool) -> None:
-        self.same_usage(account, limit=limit)
+        if any(known.event.account == account for known in self.model.events.values()):
+            self.same_usage(account, limit=limit)
+        else:
+            with pytest.raises(NotFoundError):
+                self.same_usage(account, limit=limit)
         if all_of_it:
             self.verified()
 
@@ -251,11 +276,21 @@ class Machine(RuleBasedStateMachine):
         early = [e for one in requests for e in one.events if e.occurred_at < last_at]
         FIRED["out of order"] += len(early)
         FIRED["rejected"] += sum(len(one.refused) for one in requests)
+        FIRED["timeless again"] += sum(
+            self.came_at_another_moment(e, owner=one.owner) for one in requests for e in one.events
+        )
         expected = self.model.submit(requests)
         FIRED.update(verdict for some in expected for verdict in some)
         if not at:
             self.same("verdicts", do(self.store, step=step), expected=expected)
         self.sent += self.plain(group)
+
+    def came_at_another_moment(self, event: NewEvent, *, owner: str) -> bool:
+        """Whether an event that states no moment is stored since another one."""
+        known = self.model.events.get((owner, event.source, event.id))
+        if known is None or event.timed_by == "event" or not same_content(known.event, event):
+            return False
+        return known.event.occurred_at != event.occurred_at
 
     def plain(self, group: list[Json]) -> list[Json]:
         """The events of the provider in a group, to be sent again."""
@@ -282,7 +317,7 @@ class Machine(RuleBasedStateMachine):
         cursor = None
         while True:
             page = usage_page(self.store, question=question, limit=limit, cursor=cursor)
-            found |= {(one.labels[0] or "", one.unit): one.count for one in page.sums}
+            found |= {(one.labels[0] or "", one.unit): one.count for one in page.rows}
             cursor = page.cursor
             if cursor is None:
                 break
@@ -300,7 +335,7 @@ class Machine(RuleBasedStateMachine):
     def names(self) -> set[str]:
         with self.store.read() as connection:
             found = connection.exec_driver_sql(
-                "SELECT correction FROM corrections WHERE kind <> 'reversal'"
+                "SELECT correction FROM corrections WHERE kind IN ('void', 'amend')"
             )
             return set(found.scalars())
 
@@ -317,12 +352,13 @@ class Machine(RuleBasedStateMachine):
                 self.same(what, found, expected=expected)
 
     def compared(self, connection: Connection) -> Iterator[tuple[str, object, object]]:
-        rows = connection.exec_driver_sql(
-            "SELECT account, epoch, unit, SUM(count) FROM usage_totals "
-            "GROUP BY account, epoch, unit"
-        )
-        totals = {(a, epoch, unit): int(n) for a, epoch, unit, n in rows if n}
-        yield "totals", totals, {key: n for key, n in self.model.totals.items() if n}
+        totals: Counter[tuple[str, int, str]] = Counter()
+        for account, epoch, requests, leaves in connection.exec_driver_sql(
+            "SELECT account, epoch, events, leaves FROM usage_totals"
+        ):
+            counts = {"requests": requests, **json.loads(leaves)}
+            totals.update({(account, epoch, unit): count for unit, count in counts.items()})
+        yield "totals", totals, self.model.totals
         ids = connection.exec_driver_sql("SELECT owner, source, id, payload_digest FROM event_ids")
         known = {(*key, one.event.payload_digest) for key, one in self.model.events.items()}
         yield "identities", {tuple(row) for row in ids}, known
@@ -332,3 +368,29 @@ class Machine(RuleBasedStateMachine):
         counted = {name: getattr(sums, name) for name in names}
         yield "counters", counted, {name: self.model.counters[name] for name in names}
         yield "received", sums.received, self.model.counters.total()
+        for endpoint, (account, kinds) in self.wanting.items():
+            wanted = {
+                one: n
+                for one, n in self.model.messages.items()
+                if one[0] in kinds and account in ("", one[1])
+            }
+            yield "messages", messages_at(connection, endpoint=endpoint), wanted
+
+
+def messages_at(connection: Connection, *, endpoint: str) -> Counter[Told]:
+    """What waits at an endpoint."""
+    rows = connection.exec_driver_sql(
+        "SELECT kind, account, data FROM webhook_messages AS told JOIN webhook_sendings AS waiting "
+        f"ON waiting.message = told.seq WHERE state = 'pending' AND endpoint = '{endpoint}'"
+    )
+    return Counter(
+        told(kind, account=account, data=json.loads(data)) for kind, account, data in rows
+    )
+
+
+def told(kind: str, *, account: str, data: Json) -> Told:
+    """A message as the model has it."""
+    what = data.get("backfill") or data.get("correction") or "an epoch"
+    if "reverts" in data:
+        what = f"reversal of {data['reverts']}"
+    return kind, account, what, data["epoch"]

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from billing.operations import submitted, taken_in, writer
+from billing.operations import announcement, submitted, taken_in, writer
 from billing.store.deliveries import append_delivery
 from billing.store.store import Connection, Store
 from billing.store.usage_totals import add_totals
+from billing.store.webhooks import append_message
 
 T = TypeVar("T")
 
@@ -94,6 +96,26 @@ def refusals_not_recorded() -> None:
     _replace(writer, "append_delivery", by=append)
 
 
+def messages_in_another_transaction() -> None:
+    """What is announced is stored after its fact was committed."""
+    writing = Store._writing
+    waiting: list[Any] = []
+
+    def append_later(connection: Connection, **message: Any) -> None:
+        waiting.append(message)
+
+    @contextmanager
+    def announcing(self: Store, *, access: str) -> Iterator[Connection]:
+        with writing(self, access=access) as connection:
+            yield connection
+        while waiting:
+            with writing(self, access=access) as connection:
+                append_message(connection, **waiting.pop(0))
+
+    _replace(announcement, "append_message", by=append_later)
+    _replace(Store, "_writing", by=announcing)
+
+
 PLANTED: Mapping[str, Callable[[], None]] = {
     bug.__name__: bug
     for bug in (
@@ -103,4 +125,9 @@ PLANTED: Mapping[str, Callable[[], None]] = {
         refusals_not_recorded,
     )
 }
-"""By name."""
+"""By name: those that a kill of a service finds."""
+
+PLANTED_IN_STEPS: Mapping[str, Callable[[], None]] = {
+    messages_in_another_transaction.__name__: messages_in_another_transaction
+}
+"""By name: those that a step which dies finds."""

@@ -19,6 +19,8 @@ with suppress(ImportError):
     import psycopg  # noqa: F401
     import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
+from billing.operations.applied_backfill import apply_backfill, revert_backfill
+from billing.operations.backfill import ShownBackfill, drop_staged, open_backfill, stage
 from billing.operations.correction import WantedCorrection, correct_events
 from billing.operations.epoch import seal_epoch
 from billing.operations.grid import rebuild, register_cuts
@@ -27,14 +29,14 @@ from billing.operations.submitted import submission
 from billing.operations.taken_in import OWNER
 from billing.operations.writer import Settled, Submission, Writer
 from billing.store.events import NewEvent
-from billing.store.store import Store, open_store
+from billing.store.store import Connection, Store, open_store
 from pricing_rules.document import DocumentError
-from pricing_rules.period import moment_text
+from pricing_rules.period import Period, moment_text
 from pricing_rules.prices.price_book import load_price_book
 from tests.billing.api.made_service import lines
 from tests.journeys.made_files import book, card, rate_of
 from tests.survival.forking import fork_for_each_order, killed_at
-from tests.survival.planted_bugs import PLANTED
+from tests.survival.planted_bugs import PLANTED, PLANTED_IN_STEPS
 
 Json = Any
 Step = Mapping[str, Any]
@@ -57,11 +59,10 @@ def submissions(step: Step) -> list[Submission]:
     ]
 
 
-def new_event(event: Json, *, now_at: int) -> NewEvent:
-    """One event as the service makes it."""
-    step = {"now_at": now_at, "requests": [{"account": "", "events": [event]}]}
-    (found,) = submissions(step)[0].events
-    return found
+def new_events(events: Sequence[Json], *, now_at: int) -> Sequence[NewEvent]:
+    """Events of the provider as the service makes them; what is refused is left out."""
+    step = {"now_at": now_at, "requests": [{"account": "", "events": events}]}
+    return submissions(step)[0].events
 
 
 def do(store: Store, *, step: Step) -> Json:
@@ -99,7 +100,7 @@ def _correct(store: Store, step: Step) -> list[str]:
             source=one["source"],
             id=one["id"],
             reason="a test",
-            event=None if one["event"] is None else new_event(one["event"], now_at=now_at),
+            event=None if one["event"] is None else new_events([one["event"]], now_at=now_at)[0],
         )
         for one in step["corrections"]
     ]
@@ -132,6 +133,58 @@ def _rebuild(store: Store, step: Step) -> int:
     return len(rebuild(store, accounts=None, by="me", now_at=step["now_at"]).rebuilt)
 
 
+def _open(store: Store, step: Step) -> None:
+    start_at, end_at = step["period"]
+
+    def open_it(connection: Connection) -> ShownBackfill:
+        return open_backfill(
+            connection,
+            backfill=step["backfill"],
+            account=step["account"],
+            period=Period(start_at=start_at, end_at=end_at),
+            reason="a test",
+            by="me",
+            now_at=step["now_at"],
+        )
+
+    store.beside(open_it)
+
+
+def _stage(store: Store, step: Step) -> list[str]:
+    events = new_events(step["events"], now_at=step["now_at"])
+    staged = store.beside(lambda c: stage(c, backfill=step["backfill"], events=events))
+    return [one.kind for one in staged]
+
+
+def _drop(store: Store, step: Step) -> None:
+    name, now_at = step["backfill"], step["now_at"]
+    store.beside(lambda c: drop_staged(c, backfill=name, by="me", now_at=now_at))
+
+
+def _apply(store: Store, step: Step) -> Json:
+    name, events, now_at = step["backfill"], step["count"], step["now_at"]
+    shown = store.beside(
+        lambda c: apply_backfill(c, backfill=name, events=events, by="me", now_at=now_at)
+    )
+    return {key: shown.as_json()[key] for key in ("added", "kept", "restored", "voided")}
+
+
+def _revert_backfill(store: Store, step: Step) -> str:
+    name, now_at = step["backfill"], step["now_at"]
+
+    def revert_it(connection: Connection) -> ShownBackfill:
+        return revert_backfill(
+            connection,
+            backfill=name,
+            reversal=f"reversal of {name}",
+            reason="a test",
+            by="me",
+            now_at=now_at,
+        )
+
+    return store.beside(revert_it).state
+
+
 _STEPS = {
     "submit": _submit,
     "correct": _correct,
@@ -139,12 +192,17 @@ _STEPS = {
     "seal": _seal,
     "cut": _cut,
     "rebuild": _rebuild,
+    "open": _open,
+    "stage": _stage,
+    "drop": _drop,
+    "apply": _apply,
+    "revert backfill": _revert_backfill,
 }
 
 
 def _do_and_die(order: dict[str, Any]) -> None:
     if order["bug"]:
-        PLANTED[order["bug"]]()
+        {**PLANTED, **PLANTED_IN_STEPS}[order["bug"]]()
     with open_store(order["store"]) as store, killed_at(order["point"], nth=1):
         do(store, step=order["step"])
 

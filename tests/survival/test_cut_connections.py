@@ -1,6 +1,6 @@
 """Connections that are cut, and a database that goes away under load: what was acknowledged is
 there once, what was not is told by sending it again, and nobody has to start the service anew
-(faults 32 to 36 and 114).
+(faults 32 to 36, 39 and 114).
 
 Invariant: each fault is counted, and a test in which it did not come fails.
 """
@@ -13,12 +13,14 @@ import random
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
-from billing.store.store import open_store
+from billing.store.store import StoreError, open_store
+from tests.billing.api.made_service import lines, sent
 from tests.billing.store.postgresql_server import Server
 from tests.billing.store.postgresql_server import running as running_server
 from tests.survival import judge
@@ -26,6 +28,7 @@ from tests.survival.forked_services import Order
 from tests.survival.killing import Forking, Service, made_load, undisturbed
 from tests.survival.load import Load
 from tests.survival.proxy import Cut, Passing, before_socket, between_callers
+from tests.survival.test_service_faults import Caller, running, usage
 
 DISTURBANCES = 12
 
@@ -161,6 +164,65 @@ def test_a_database_that_goes_away_under_load_is_found_again(
     asyncio.run(sent())
     assert service.stop() == 0
     judged(forks, place=own_database, load=load)
+
+
+def test_a_commit_whose_backend_is_ended_meanwhile_is_said_and_sent_again_a_duplicate(
+    forks: Forking, own_server: Server, own_database: str
+) -> None:
+    # A commit that waits for a standby is on disk here, and its client is not told.
+    name = make_url(own_database).database
+    end_it = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        f"WHERE datname = '{name}' AND wait_event = 'SyncRep'"
+    )
+    caller = Caller(own_database)
+    number = 1
+    with running(forks, Order(store=own_database)) as service, ThreadPoolExecutor(1) as pool:
+        own_server.run(
+            "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()"
+        )
+        try:
+            posting = pool.submit(caller.post, service, number)
+            while not own_server.run(end_it):
+                if posting.done():  # the server had not read its settings by then
+                    assert posting.result() == 200
+                    number += 1
+                    posting = pool.submit(caller.post, service, number)
+            assert posting.result() == 503
+        finally:
+            own_server.run(
+                "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()"
+            )
+        _, _, again = service.ask("POST", "/v1/events", key=caller.key, body=lines([sent(number)]))
+        assert [one["verdict"] for one in again["events"]] == ["duplicate"]
+        assert caller.post(service, number) == 200
+    caller.check(own_database, stored={f"e{n}" for n in range(1, number + 1)})
+
+
+def test_a_database_that_became_a_standby_is_refused(
+    forks: Forking, own_server: Server, own_database: str
+) -> None:
+    caller = Caller(own_database)
+    standby = own_server.folder / "data" / "standby.signal"
+    with running(forks, Order(store=own_database)) as service:
+        assert caller.post(service, 1) == 200
+        own_server.stop()
+        standby.touch()
+        own_server.start()
+        try:
+            assert own_server.run("SELECT pg_is_in_recovery()") == [(True,)]
+            assert caller.post(service, 1) == 503  # nor is it told from there what is stored
+            assert usage(service, caller)[0] == 503
+            assert service.ask("GET", "/readyz")[0] == 503
+            with pytest.raises(StoreError, match="is a standby, which lags behind"):
+                open_store(own_database)
+        finally:
+            own_server.stop()
+            standby.unlink()
+            own_server.start()
+        assert caller.post(service, 2) == 200
+        assert usage(service, caller)[0] == 200
+    caller.check(own_database, stored={"e1", "e2"})
 
 
 def test_of_two_that_wait_for_each_other_the_service_begins_anew(

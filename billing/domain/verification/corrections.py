@@ -53,7 +53,7 @@ class StepFound(Protocol):
 
 
 class StepsCounted(Protocol):
-    """How many steps a correction says that it took, None where it does not say, and has."""
+    """How many steps a correction says that it took, None where it cannot be read, and has."""
 
     @property
     def correction(self) -> str:
@@ -140,7 +140,9 @@ def corrections_as_recorded(
     there: set[str] = set()
     for one in counted:
         there.add(one.correction)
-        if one.said is not None and one.said != one.steps:
+        if one.said is None:
+            found.append(_damage(one.correction, sentence="what it says of itself was changed"))
+        elif one.said != one.steps:
             sentence = f"says {one.said:,} steps and has {one.steps:,}"
             found.append(_damage(one.correction, sentence=sentence))
     found += _other_events(named)

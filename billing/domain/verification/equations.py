@@ -36,10 +36,12 @@ DamageKind = Literal[
     "transaction_extra",
     "transaction_changed",
     "ledger",
+    "went_back",
 ]
 """What can be wrong. ``document_row``: a column beside the document says another thing than it.
 ``audit``: an invoice that is not the one whose finalizing was recorded. ``cover``: which usage an
-invoice says that it bills. ``ledger``: balances beside invoices."""
+invoice says that it bills. ``ledger``: balances beside invoices. ``went_back``: the store is older
+than it was."""
 
 Term = tuple[str, int]
 """One counted thing of an equation: what was counted, and how much."""

@@ -7,11 +7,14 @@ totals are the sums of the events.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, get_args
 
 from billing.domain.invoice.invoice import Cover
 from billing.domain.verification.equations import Damage, Equation, Verified, compare
+from pricing_rules.period import moment_text
+from pricing_rules.usage.totals import Cell, UsageTotal
+from pricing_rules.usage.units import REQUESTS
 
 EventState = Literal["billed", "unbilled", "unpriced", "not billable", "waived", "voided"]
 STATES: Final[tuple[EventState, ...]] = get_args(EventState)
@@ -142,6 +145,57 @@ def contents_as_taken(contents: Iterable[EventContent]) -> Verified:
     equation = Equation(name="content", left=(("digests", same),), right=(("events", events),))
     found.sort(key=lambda damage: damage.where)
     return Verified(equations=(equation,), damage=tuple(found))
+
+
+def counts_by_unit(totals: Iterable[UsageTotal]) -> dict[AccountUnit, int]:
+    """The sums of totals over all cells of an account, by unit."""
+    found: dict[AccountUnit, int] = {}
+    for total in totals:
+        for unit, count in ((REQUESTS, total.events), *total.leaves.items()):
+            key = (total.cell.account, unit)
+            found[key] = found.get(key, 0) + count
+    return found
+
+
+def cells_equal_events(stored: Iterable[UsageTotal], *, summed: Iterable[UsageTotal]) -> Verified:
+    """Damage for each cell in which the stored total is not the sum of its events: where the sums
+    over all cells agree, counts are in the wrong one.
+    """
+    left, right = ({t.cell: (t.events, dict(t.leaves)) for t in some} for some in (stored, summed))
+    return Verified(
+        damage=tuple(
+            Damage(
+                kind="total",
+                where=_cell_text(cell),
+                sentence=f"totals {_counts_text(left.get(cell))} are not events "
+                f"{_counts_text(right.get(cell))}",
+            )
+            for cell in sorted(
+                cell for cell in {*left, *right} if left.get(cell) != right.get(cell)
+            )
+        )
+    )
+
+
+def _cell_text(cell: Cell) -> str:
+    return (
+        f"account {cell.account}, epoch {cell.epoch}, segment from "
+        f"{moment_text(cell.segment_start_at)}, {cell.model} in {cell.service_tier}"
+        f"{f', in {names}' if (names := ' and '.join(cell.windows)) else ''}"
+    )
+
+
+def _counts_text(counts: tuple[int, dict[str, int]] | None) -> str:
+    if counts is None:
+        return "none"
+    events, leaves = counts
+    return ", ".join(f"{unit} {n:,}" for unit, n in ((REQUESTS, events), *sorted(leaves.items())))
+
+
+def counted_up(total: UsageTotal) -> UsageTotal:
+    """A total of which all that was taken away counts as if it had been added."""
+    leaves = {unit: abs(count) for unit, count in total.leaves.items()}
+    return replace(total, events=max(abs(total.events), 1), leaves=leaves)
 
 
 def state_of(

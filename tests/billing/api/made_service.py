@@ -117,9 +117,11 @@ def made_service(**settings: Any) -> Iterator[Made]:
 
 
 @contextmanager
-def served(store: Store, *, settings: Settings, clock: Any = lambda: NOW_AT) -> Iterator[Made]:
-    """A service on a store."""
-    app = application(store, settings=settings, clock=clock)
+def served(
+    store: Store, *, settings: Settings, clock: Any = lambda: NOW_AT, workers: int = 1
+) -> Iterator[Made]:
+    """A service on a store; one of so many workers."""
+    app = application(store, settings=settings, clock=clock, workers=workers)
     with TestClient(app, raise_server_exceptions=False) as client:
         service: Service = app.app.state.service  # type: ignore[attr-defined]
         made = Made(

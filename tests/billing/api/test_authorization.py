@@ -104,6 +104,7 @@ def test_each_key_does_what_the_table_says_on_every_published_route(
         ("ingest", "a"): made.key("ingest", account="a"),
         ("account", "a"): made.key("account", account="a"),
         ("account", "b"): made.key("account", account="b"),
+        ("monitor", ""): made.key("monitor"),
     }
     wrong: list[object] = []
     for one in operations:
@@ -148,6 +149,16 @@ def test_of_another_account_a_key_is_told_what_it_is_told_of_none(
         other, none = (one.ask(made, key=key, account=name) for name in ("b", "nobody"))
         assert other.status_code == 404, one.path
         assert (other.content, dict(other.headers)) == (none.content, dict(none.headers))
+
+
+def test_of_an_account_that_is_not_there_an_operator_is_told_so_on_each_route(
+    made: Made, operations: list[Operation]
+) -> None:
+    of_accounts = [one for one in operations if one.path.startswith("/v1/accounts/{account}")]
+    assert len(of_accounts) >= 2
+    answers = [one.ask(made, key=made.operator, account="nobody") for one in of_accounts]
+    assert {one.status_code for one in answers} == {404}
+    assert len({one.content for one in answers}) == 1
 
 
 def test_no_other_method_is_answered(made: Made, operations: list[Operation]) -> None:

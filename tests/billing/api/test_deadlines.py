@@ -53,7 +53,7 @@ def test_work_that_fails_fails_as_it_does_and_is_forgotten() -> None:
     async def run(deadlines: Deadlines) -> int:
         with pytest.raises(LookupError, match="mine"):
             await deadlines.within(fail())
-        return len(deadlines._ends_s)
+        return len(deadlines._bounds)
 
     assert asyncio.run(run(Deadlines(1))) == 0
 
@@ -70,12 +70,44 @@ def test_it_begins_to_look_again_after_a_pause() -> None:
     asyncio.run(run())
 
 
-def test_who_cancels_the_work_is_not_told_that_time_is_up() -> None:
+@pytest.mark.parametrize("time_is_up", [False, True])
+def test_who_cancels_the_work_is_not_told_that_time_is_up(time_is_up: bool) -> None:
     async def run() -> None:
-        task = asyncio.create_task(Deadlines(1).within(_lasting(9)))
+        deadlines = Deadlines(1)
+        task = asyncio.create_task(deadlines.within(_lasting(9)))
         await asyncio.sleep(0)
+        if time_is_up:  # at the same moment
+            deadlines._end(*deadlines._bounds)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(run())
+
+
+def test_work_that_is_done_at_its_bound_ends_there_once_and_its_task_goes_on() -> None:
+    async def run() -> str:
+        deadlines = Deadlines(1)
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        async def mend() -> str:
+            try:
+                return await done
+            except asyncio.CancelledError:
+                return "mended"
+
+        async def both() -> str:
+            first = await deadlines.within(mend())
+            return f"{first}, {await _lasting(0)}"
+
+        task = asyncio.create_task(both())
+        await asyncio.sleep(0)
+        (bound,) = deadlines._bounds
+        deadlines._end(bound)
+        deadlines._end(bound)
+        found = await task
+        assert task.cancelling() == 0
+        deadlines._end(bound)  # a timer of what is over ends nothing
+        return found
+
+    assert asyncio.run(run()) == "mended, done"

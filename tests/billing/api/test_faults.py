@@ -4,6 +4,7 @@ I46; faults 19, 20, 37, 106 to 113).
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -195,6 +196,21 @@ def test_a_bug_of_ours_is_said_without_what_it_was(made: Made, log: list[Json]) 
     assert verdicts(made.post(sent(1))) == ["accepted"]
 
 
+@pytest.mark.parametrize(
+    "number, status", [(errno.EMFILE, 503), (errno.ENFILE, 503), (errno.EACCES, 500)]
+)
+def test_a_process_that_has_no_file_left_says_that_it_cannot_now(
+    made: Made, number: int, status: int
+) -> None:
+    with failing(OSError(number, "as the system says it")):
+        answer = made.post(sent(1))
+    assert (answer.status_code, answer.headers.get("retry-after")) == (
+        status,
+        "1" if status == 503 else None,
+    )
+    assert verdicts(made.post(sent(1))) == ["accepted"]
+
+
 def test_while_too_many_events_wait_no_more_are_taken() -> None:
     with made_service(waiting_events=2) as made:
         held, release = threading.Event(), threading.Event()
@@ -243,7 +259,7 @@ def test_an_event_that_the_store_cannot_take_takes_no_other_down(made: Made) -> 
     # neighbour is stored all the same.
     assert made.post(sent(1)).status_code == 200
     with closing(sqlite3.connect(made.file)) as raw:
-        raw.execute("UPDATE usage_totals SET count = 9223372036854775807 WHERE unit != 'requests'")
+        raw.execute("UPDATE usage_totals SET leaves = '{\"input_tokens\":9223372036854775807}'")
         raw.commit()
     found: dict[str, httpx2.Response] = {}
     held, release = threading.Event(), threading.Event()

@@ -43,11 +43,28 @@ def test_a_key_that_is_made_over_http_is_let_in_and_does_what_its_scope_says(sto
         assert made.usage("a", key=key["key"]).status_code == 401
 
 
+def test_a_monitors_key_reads_the_metrics_and_nothing_else(store: Store) -> None:
+    with served(store, settings=Settings()) as made:
+        made.post(sent(1))
+        answer = made.command("/v1/keys", {"scope": "monitor", "name": "prometheus"})
+        assert (answer.status_code, answer.json()["account"]) == (201, None)
+        key = answer.json()["key"]
+        assert "tokenworks_events_total" in made.get("/metrics", key=key).text
+        for path in ("/v1/keys", "/v1/accounts", "/v1/accounts/a", "/v1/corrections"):
+            refused = made.get(path, key=key)
+            assert refused.status_code == 403
+            assert "a key of scope monitor may not do this" in refused.json()["detail"]
+        assert made.post(sent(2), key=key).status_code == 403
+        listed = {one["scope"] for one in made.get("/v1/keys").json()["data"]}
+        assert listed == {"operator", "monitor"}
+
+
 @pytest.mark.parametrize(
     "body, pointer, said",
     [
         ({"scope": "account", "name": "x"}, "/account", "a key of scope account belongs to one"),
         ({"scope": "operator", "name": "x", "account": "a"}, "/account", "belongs to no account"),
+        ({"scope": "monitor", "name": "x", "account": "a"}, "/account", "belongs to no account"),
         (
             {"scope": "ingest", "name": "x", "expires_at": "2026-11-02T08:00:00Z"},
             "/expires_at",
@@ -55,7 +72,7 @@ def test_a_key_that_is_made_over_http_is_let_in_and_does_what_its_scope_says(sto
         ),
         ({"scope": "ingest", "name": "x", "expires_at": "soon"}, "/expires_at", "must be a moment"),
         ({"scope": "ingest"}, "/name", "missing field"),
-        ({"scope": "root", "name": "x"}, "/scope", "'operator', 'ingest' or 'account'"),
+        ({"scope": "root", "name": "x"}, "/scope", "'operator', 'ingest', 'account' or 'monitor'"),
         (
             {"scope": "ingest", "name": "x", "requests_per_s": MOST_REQUESTS_PER_S + 1},
             "/requests_per_s",

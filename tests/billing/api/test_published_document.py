@@ -215,7 +215,8 @@ def test_what_an_account_sends_in_is_its_own_whatever_it_sends(
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    "scope, account", [("operator", ""), ("ingest", ""), ("ingest", "a"), ("account", "a")]
+    "scope, account",
+    [("operator", ""), ("ingest", ""), ("ingest", "a"), ("account", "a"), ("monitor", "")],
 )
 def test_many_requests_are_answered_as_is_published(
     running: Running, file: Path, scope: str, account: str

@@ -231,7 +231,9 @@ def test_accounts_have_usage_an_agreement_or_a_key(store: Store) -> None:
             assert pages(made, "/v1/accounts", limit=limit) == documents
         for document in documents:
             assert made.get(f"/v1/accounts/{document['account']}").json() == document
+            assert made.usage(str(document["account"])).status_code == 200
         assert made.get("/v1/accounts/nobody").status_code == 404
+        assert made.usage("nobody").status_code == 404
 
 
 def test_an_account_sees_itself_and_of_another_what_it_sees_of_none(made: Made) -> None:

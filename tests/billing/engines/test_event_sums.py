@@ -13,6 +13,7 @@ from billing.operations.new_events import new_events
 from pricing_rules.usage.totals import Grid
 from tests.billing.engines.naive_totals import Raw, event_json
 from tests.billing.engines.test_totals_agree import EVENT, FINE, RECURRING
+from tests.billing.store.made_rows import event
 
 ACCOUNTS = ("acme", "Acme", "Ångström, Inc")
 
@@ -52,3 +53,17 @@ def test_each_account_is_cut_by_its_own_grid() -> None:
         ("b", 4, 10_000_000),
     ]
     assert [(t.events, t.leaves) for t in found] == [(1, {"input_tokens": 5})] * 2
+
+
+def test_leaves_are_in_the_order_of_their_names_and_events_stay_as_they_are() -> None:
+    first = event("e1", units={"output_tokens": 2, "input_tokens": 5})
+    second = event("e2", units={"input_tokens": 1, "cache_read_tokens": 4})
+    (found,) = sum_events([first, second], epoch=1, grids={"acme": Grid()})
+    # 5 + 1 input tokens; the others come once.
+    assert list(found.leaves.items()) == [
+        ("cache_read_tokens", 4),
+        ("input_tokens", 6),
+        ("output_tokens", 2),
+    ]
+    assert found.events == 2
+    assert first.units == {"output_tokens": 2, "input_tokens": 5}

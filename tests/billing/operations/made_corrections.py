@@ -12,7 +12,7 @@ from billing.operations.backfill import stage
 from billing.operations.correction import Corrected, WantedCorrection, correct_events
 from billing.operations.epoch import seal_epoch
 from billing.operations.grid import AccountCuts
-from billing.operations.new_events import new_event
+from billing.operations.new_events import sent_event
 from billing.operations.reversal import Reverted, revert
 from billing.operations.taken_in import OWNER, keep_totals
 from billing.store.deliveries import append_delivery
@@ -41,14 +41,9 @@ def usage(
     source: str = "gw",
 ) -> NewEvent:
     """An event with input tokens."""
-    return new_event(
-        (
-            *(0, event_id, source, account, occurred_at),
-            *(model, "standard", "", tokens, "completed"),
-        ),
-        units={"input_tokens": tokens},
-        dimensions={},
-    )
+    fixed = (event_id, source, account, occurred_at, model, "standard", "", tokens, "completed")
+    counts = {"input_tokens": tokens}
+    return sent_event((fixed, counts, {}, counts), received_at=0)
 
 
 def take_in(store: Store, *events: NewEvent, owner: str = OWNER) -> None:

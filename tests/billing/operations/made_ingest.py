@@ -12,10 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from billing.operations.grid import AccountCuts, AccountTotals, fresh_versions, totals_of
 from billing.store.place import find_place
 from billing.store.schema import upgrade
-from billing.store.store import Store, open_store
-from pricing_rules.period import parse_moment
+from billing.store.store import Connection, Store, open_store
+from pricing_rules.period import Period, parse_moment
 
 Json = Any
 
@@ -48,6 +49,20 @@ def own_store() -> Iterator[tuple[Path, Store]]:
     """A folder, and an empty store in it."""
     with own_folder() as folder, open_store(folder / "store.db") as store:
         yield folder, store
+
+
+def totals_in(
+    period: Period, *, connection: Connection, account: str, through_epoch: int
+) -> AccountTotals:
+    """The totals of an account in one of its billing periods, which are not stale."""
+    return totals_of(
+        connection,
+        versions=fresh_versions(connection, account=account),
+        period=period,
+        through_epoch=through_epoch,
+        since_at=period.start_at,
+        cuts=AccountCuts(),
+    )
 
 
 def facts(

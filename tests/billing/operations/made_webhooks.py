@@ -114,7 +114,7 @@ def sendings(store: Store, endpoint: MadeEndpoint) -> tuple[Sending, ...]:
             limit=1_000,
             cursor=None,
         )
-    return page.sendings
+    return page.rows
 
 
 def states(store: Store, endpoint: MadeEndpoint) -> list[str]:

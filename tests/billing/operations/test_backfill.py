@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from billing.operations.applied_backfill import apply_backfill, revert_backfill
 from billing.operations.backfill import (
+    backfill_detail,
     backfill_page,
     drop_staged,
     foresee_backfill,
@@ -135,7 +135,7 @@ def test_events_that_others_store_meanwhile_are_not_those_of_the_backfill(
     monkeypatch.setattr("billing.operations.applied_backfill.read_new_staged", beside_another)
     shown = backfilled(store, [inputs(1, 1), inputs(2, 2)])
     assert shown.applied is not None
-    assert json.loads(shown.applied.detail)["added_events"] == [[1, 1], [3, 3]]
+    assert backfill_detail(shown.applied).added_events == ((1, 1), (3, 3))
     assert (tokens(store), verify(store).holds) == (3, True)
     reverted(store)
     assert (tokens(store), counting(store), verify(store).holds) == (0, {}, True)
@@ -348,14 +348,13 @@ def test_what_a_backfill_changes_counts_in_the_current_epoch(store: Store, tmp_p
     assert later.reversal.epoch == 3
     with store.read() as connection:
         rows = connection.exec_driver_sql(
-            "SELECT epoch, unit, count FROM usage_totals ORDER BY epoch, unit"
+            "SELECT epoch, leaves, events FROM usage_totals ORDER BY epoch"
         ).all()
     # Epoch 2: e1 leaves and e2 comes, so that the number of requests is as it was.
     expected = [(1, 10, 1), (2, 7 - 10, 0), (3, 10 - 7, 0)]
     assert [tuple(row) for row in rows] == [
-        (epoch, unit, count)
+        (epoch, f'{{"input_tokens":{input_tokens}}}', requests)
         for epoch, input_tokens, requests in expected
-        for unit, count in (("input_tokens", input_tokens), ("requests", requests))
     ]
 
 
@@ -371,8 +370,8 @@ def test_pages_show_each_backfill_once(store: Store) -> None:
         cursor = None
         while True:
             page = backfill_page(store, account=account, limit=2, cursor=cursor)
-            assert len(page.backfills) <= 2
-            found += [one.backfill.backfill for one in page.backfills]
+            assert len(page.rows) <= 2
+            found += [one.backfill.backfill for one in page.rows]
             if (cursor := page.cursor) is None:
                 break
         assert found == names

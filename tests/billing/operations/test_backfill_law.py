@@ -14,7 +14,7 @@ from billing.operations.correction import WantedCorrection, correct_events
 from billing.operations.epoch import seal_epoch
 from billing.operations.grid import AccountCuts, rebuild
 from billing.operations.live_usage import UsageQuestion, usage_page
-from billing.operations.new_events import new_event
+from billing.operations.new_events import sent_event
 from billing.operations.reversal import revert
 from billing.operations.taken_in import OWNER, keep_totals
 from billing.operations.verify import verify
@@ -65,9 +65,10 @@ def hour_of(number: int) -> int:
 
 def made(number: int) -> NewEvent:
     """The event ``e<number>``, always with the same content."""
-    fixed = (1, f"e{number}", "gw", "a", OCTOBER.start_at + hour_of(number) * HOUR)
-    rest = ("m", "standard", "", 2**number, "completed")
-    return new_event((*fixed, *rest), units={"input_tokens": 2**number}, dimensions={})
+    moment_at = OCTOBER.start_at + hour_of(number) * HOUR
+    fixed = (f"e{number}", "gw", "a", moment_at, "m", "standard", "", 2**number, "completed")
+    counts = {"input_tokens": 2**number}
+    return sent_event((fixed, counts, {}, counts), received_at=0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -245,7 +246,7 @@ def _compare_live(store: Store, model: Model) -> None:
     counts = [2**n for n, counts in model.counts.items() if counts]
     question = UsageQuestion(account="a", period=OCTOBER, step="period", labels=())
     page = usage_page(store, question=question, limit=10, cursor=None)
-    live = {one.unit: one.count for one in page.sums if one.count}
+    live = {one.unit: one.count for one in page.rows if one.count}
     summed = {"requests": len(counts), "input_tokens": sum(counts)}
     assert live == {unit: count for unit, count in summed.items() if count}
 

@@ -6,7 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pytest
 
-from billing.operations.backfill import BackfillPage, backfill_page, open_backfill
+from billing.operations.backfill import ShownBackfill, backfill_page, open_backfill
+from billing.operations.cursor import Page
 from billing.store.store import Connection, Store
 from pricing_rules.document import DocumentError
 from tests.billing.operations.made_backfill import OCTOBER
@@ -20,12 +21,12 @@ def open_one(connection: Connection, name: str, *, now_at: int, account: str = "
     )  # fmt: skip
 
 
-def page(store: Store, *, cursor: str | None, limit: int = 2) -> BackfillPage:
+def page(store: Store, *, cursor: str | None, limit: int = 2) -> Page[ShownBackfill]:
     return backfill_page(store, account="a", limit=limit, cursor=cursor)
 
 
-def names(found: BackfillPage) -> list[str]:
-    return [one.backfill.backfill for one in found.backfills]
+def names(found: Page[ShownBackfill]) -> list[str]:
+    return [one.backfill.backfill for one in found.rows]
 
 
 def test_backfills_that_are_opened_meanwhile_are_on_later_pages(store: Store) -> None:

@@ -188,7 +188,7 @@ def live_usage(store: Store, *, account: str) -> dict[str, int]:
     period = Period(start_at=NOON_AT, end_at=NOON_AT + 86_400 * MICROSECONDS)
     question = UsageQuestion(account=account, period=period, step="period", labels=())
     page = usage_page(store, question=question, limit=100, cursor=None)
-    return {one.unit: one.count for one in page.sums}
+    return {one.unit: one.count for one in page.rows}
 
 
 def play_all(store: Store, steps: list[tuple[Any, ...]]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.operations.cursor import Moment, Word, read_cursor, write_cursor
+from billing.operations.cursor import Moment, Word, cut_page, read_cursor, write_cursor
 from pricing_rules.document import DocumentError
 
 
@@ -32,6 +32,43 @@ def test_a_cursor_leads_back_to_its_place(at: int, name: str, question: str) -> 
     assert read_cursor(Place, text=text, question=question) == Place(at=at, name=name)
     with pytest.raises(DocumentError, match="belongs to another question"):
         read_cursor(Place, text=text, question=question + "!")
+
+
+def test_without_a_cursor_it_is_the_first_page() -> None:
+    assert read_cursor(Place, text=None, question="q") is None
+
+
+@pytest.mark.parametrize(
+    "found, rows, ends_at",
+    [
+        ([], (), None),
+        ([1], (1,), None),
+        ([1, 2], (1, 2), None),
+        ([1, 2, 3], (1, 2), 2),
+    ],
+)
+def test_a_page_has_a_cursor_where_one_more_row_was_found(
+    found: list[int], rows: tuple[int, ...], ends_at: int | None
+) -> None:
+    page = cut_page(found, limit=2, question="q", place=lambda row: Place(at=row, name="x"))
+    assert page.rows == rows
+    place = read_cursor(Place, text=page.cursor, question="q")
+    assert place == (None if ends_at is None else Place(at=ends_at, name="x"))
+
+
+@given(moments=st.sets(st.integers(0, 99)), limit=st.integers(1, 7))
+def test_pages_put_together_are_all_rows_once(moments: set[int], limit: int) -> None:
+    told: list[int] = []
+    cursor = None
+    while True:
+        at = read_cursor(Place, text=cursor, question="q")
+        found = sorted(one for one in moments if at is None or one > at.at)[: limit + 1]
+        page = cut_page(found, limit=limit, question="q", place=lambda row: Place(row, "x"))
+        told += page.rows
+        if (cursor := page.cursor) is None:
+            break
+        assert len(page.rows) == limit
+    assert told == sorted(moments)
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from billing.domain.agreement.agreement import Agreement
 from billing.domain.agreement.cuts import account_grid
 from billing.operations.grid import (
+    AccountCuts,
     RebuildReport,
     rebuild,
     rebuild_account,
     register_cuts,
     show_grid,
-    totals_of,
 )
 from billing.operations.ingest import ingest
 from billing.operations.rating import rate_file
@@ -39,7 +39,7 @@ from pricing_rules.prices.rating import rate_totals
 from pricing_rules.usage.totals import Cell, Grid, UsageTotal
 from pricing_rules.usage.totals import add_totals as summed
 from tests.billing.domain.made_charges import agreement
-from tests.billing.operations.made_ingest import NOW_AT, Json, facts, own_store
+from tests.billing.operations.made_ingest import NOW_AT, Json, facts, own_store, totals_in
 from tests.billing.operations.made_recurring import recurring
 from tests.journeys.made_files import book, card, event, rate_of, write_events
 
@@ -147,12 +147,12 @@ def test_a_price_change_makes_totals_stale_until_they_are_rebuilt() -> None:
         publish(store, made_book(), made_book(2, effective_from="2026-10-15T00:00:00Z"))
         assert show_grid(store).stale == ("a",)
         with store.read() as connection, pytest.raises(DocumentError, match="totals are stale"):
-            totals_of(connection, account="a", period=OCTOBER, through_epoch=1)
+            totals_in(OCTOBER, connection=connection, account="a", through_epoch=1)
         report = rebuilt(store)
         assert [(one.account, one.events, one.cells) for one in report.rebuilt] == [("a", 2, 2)]
         assert (show_grid(store).stale, rebuilt(store).rebuilt) == ((), ())
         with store.read() as connection:
-            found = totals_of(connection, account="a", period=OCTOBER, through_epoch=1)
+            found = totals_in(OCTOBER, connection=connection, account="a", through_epoch=1)
             (entry,) = [e for e in read_audit(connection, limit=9) if e.command == "grid rebuild"]
     assert [total.cell.segment_start_at for total in found.totals] == [
         parse_moment("2026-10-01T00:00:00Z"),
@@ -223,7 +223,7 @@ def test_an_account_that_another_process_rebuilt_meanwhile_is_left_alone() -> No
     def rebuild_the_second(done: int, of_all: int) -> None:
         if done == 0:
             with store.write() as connection:
-                rebuild_account(connection, account="b")
+                rebuild_account(connection, account="b", cuts=AccountCuts())
 
     with own_store() as (folder, store):
         deliver(store, folder, [event(n, INPUT, account=name) for n, name in enumerate("ab")])
@@ -356,7 +356,7 @@ def test_rebuilt_totals_are_charged_as_the_file_is() -> None:
         publish(store, *books.books)
         rebuilt(store)
         with store.read() as connection:
-            found = totals_of(connection, account="a", period=OCTOBER, through_epoch=1)
+            found = totals_in(OCTOBER, connection=connection, account="a", through_epoch=1)
             assert current_grid(connection).version == 1
         stored = rate_totals(found.totals, books=books, grid=found.grid)
         offline = rate_file(path, books=books, period=OCTOBER).rating
@@ -373,10 +373,10 @@ def test_totals_are_read_through_an_epoch() -> None:
         deliver(store, folder, [event(2, INPUT)])
         with store.read() as connection:
             found = [
-                totals_of(connection, account="a", period=OCTOBER, through_epoch=epoch).totals
+                totals_in(OCTOBER, connection=connection, account="a", through_epoch=epoch).totals
                 for epoch in (0, 1, 2)
             ]
-            nobody = totals_of(connection, account="x", period=OCTOBER, through_epoch=2)
+            nobody = totals_in(OCTOBER, connection=connection, account="x", through_epoch=2)
     assert [[(t.cell.epoch, t.events) for t in totals] for totals in found] == [
         [],
         [(1, 1)],

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.intake.cloud_events import read_cloud_events
-from billing.operations.new_events import new_event, new_events
+from billing.operations.new_events import new_events, sent_event
 from pricing_rules.usage.event_columns import (
     FIXED_COLUMNS,
     content_digest,
@@ -45,8 +45,9 @@ def test_digests_and_leaves_are_those_of_one_event_after_another(events: list[Ra
         )
         assert event.payload_digest == content_digest(text)
         assert (event.account, event.request_tokens) == (row["account"], row["request_tokens"])
-        fixed = [row[name] for name in FIXED_COLUMNS]
-        assert new_event(fixed, units=counts, dimensions=labels) == event
+        _, *fixed = (row[name] for name in FIXED_COLUMNS)
+        sent = (tuple(fixed), counts, labels, split_leaves(counts))
+        assert sent_event(sent, received_at=0) == event
 
 
 def test_a_row_with_a_negative_leaf_is_a_bug_of_intake() -> None:

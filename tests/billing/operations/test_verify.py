@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from billing.operations.grid import rebuild
 from billing.operations.stored_invoice import show_stored
 from billing.operations.verify import VerifyReport, verify
 from billing.store.store import Store, open_store
@@ -139,10 +140,15 @@ def _payer_renamed(connection: sqlite3.Connection) -> None:
 DAMAGES: dict[str, tuple[Plant, str, str]] = {
     "a total that is off by one": (
         _sql(
-            "UPDATE usage_totals SET count = count + 1 WHERE account = 'b' AND unit != 'requests'"
+            "UPDATE usage_totals SET leaves = '{\"input_tokens\":5000001}' WHERE account = 'b'",
         ),
         "total",
         "account b, input_tokens",
+    ),
+    "a number of events that is off by one": (
+        _sql("UPDATE usage_totals SET events = events - 1 WHERE account = 'b'"),
+        "total",
+        "account b, requests",
     ),
     "a missing event": (
         _sql("DELETE FROM events WHERE id = 'e2'"),
@@ -274,6 +280,51 @@ def test_planted_damage_is_named(billed: Path, planted: str) -> None:
     assert not report.holds
     found = [(one.kind, one.where) for one in report.verified.damage]
     assert [one for one in found if one[0] == kind and one[1].startswith(where)], found
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "leaves = '{'",
+        "leaves = replace(leaves, ':', ': ')",
+        "leaves = replace(leaves, 'input_tokens', 'inputs')",
+        "leaves = replace(leaves, 'input_tokens', 'requests')",
+        "dimensions = '[]'",
+    ],
+)
+def test_a_total_that_nobody_wrote_so_is_the_one_damage_until_it_is_rebuilt(
+    billed: Path, edit: str
+) -> None:
+    with _editor(billed) as connection:
+        connection.execute(f"UPDATE usage_totals SET {edit} WHERE account = 'b'")
+    (found,) = _verified(billed).verified.damage
+    assert (found.kind, found.where) == (
+        "total",
+        "account b, epoch 1, segment from 2026-10-01T00:00:00Z, m in standard",
+    )
+    assert found.sentence == (
+        "its total is not written as this program writes it; "
+        "run tokenworks grid rebuild --account b"
+    )
+    with open_store(billed) as store:
+        rebuild(store, accounts=["b"], by="dana", now_at=IN_DECEMBER_AT)
+        assert verify(store).holds
+
+
+def test_a_total_that_nobody_wrote_so_blocks_its_account_alone(
+    billed: Path, tmp_path: Path
+) -> None:
+    at = IN_DECEMBER_AT + 86_400 * M
+    with open_store(billed) as store:
+        late = [event(10 + i, {"input_tokens": M}, account=a) for i, a in enumerate("ab")]
+        deliver(store, tmp_path, late, now_at=at)
+    with _editor(billed) as connection:
+        connection.execute("UPDATE usage_totals SET leaves = '[]' WHERE account = 'a'")
+    with open_store(billed) as store:
+        first, second = closed(store, "2026-11", now_at=at).periods
+    assert first.state == "blocked"
+    assert "run tokenworks grid rebuild --account a" in first.blocked_by[0]
+    assert (second.account, second.state) == ("b", "invoiced")
 
 
 def test_a_changed_invoice_is_refused_by_name(billed: Path) -> None:

@@ -164,7 +164,7 @@ def test_planted_damage_is_named(corrected: Store, planted: str) -> None:
 
 
 def test_totals_that_did_not_follow_a_correction_are_named(corrected: Store) -> None:
-    damage(corrected, "DELETE FROM usage_totals WHERE count < 0 AND account = 'b'")
+    damage(corrected, "DELETE FROM usage_totals WHERE events < 0 AND account = 'b'")
     assert [(one.kind, one.where) for one in verify(corrected).verified.damage] == [
         ("event_state", "events"),
         ("total", "account b, input_tokens"),

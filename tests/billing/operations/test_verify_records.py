@@ -140,7 +140,7 @@ DAMAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "counts, with totals that were made to follow": (
         (
             f"UPDATE events SET units = replace(units, '5000000', '5000001') {OF_E2}",
-            "UPDATE usage_totals SET count = 5000001 WHERE count = 5000000",
+            "UPDATE usage_totals SET leaves = replace(leaves, '5000000', '5000001')",
         ),
         NOT_AS_TAKEN,
     ),
@@ -231,6 +231,43 @@ DAMAGES: dict[str, tuple[tuple[str, ...], str]] = {
             "FROM corrections WHERE kind = 'void'",
         ),
         "changed_correction: correction cor_x: is there, and nobody recorded that it was made",
+    ),
+    "a record of sealing that is no JSON": (
+        ("UPDATE audit SET detail = 'x' WHERE command = 'seal' AND subject = '1'",),
+        "epoch: epoch 1: nobody recorded that it was sealed",
+    ),
+    "a correction that says nothing of itself": (
+        ("UPDATE corrections SET detail = '{}' WHERE kind = 'void'",),
+        ": what it says of itself was changed",
+    ),
+    "an amendment whose detail is no JSON": (
+        ("UPDATE corrections SET detail = 'x' WHERE kind = 'amend'",),
+        ": what it says of itself was changed",
+    ),
+    "a backfill that says nothing of itself": (
+        ("UPDATE corrections SET detail = '{}' WHERE kind = 'backfill'",),
+        "changed_correction: correction bf_1: what it says of itself was changed",
+    ),
+    "totals of an outcome that is none": (
+        ("UPDATE usage_totals SET outcome = 'x' WHERE account = 'b'",),
+        "total: account b, epoch 1, segment from 2026-10-01T00:00:00Z, m in standard: totals ",
+    ),
+    "an agreement that cannot be read": (
+        ("UPDATE agreements SET document = '{}' WHERE account = 'b'",),
+        "document_changed: agreement of b, version 1: the document is not the one that was",
+    ),
+    "a version of the grid that cannot be read": (
+        ("UPDATE grid_versions SET instants = 'x'",),
+        "total: account b: version 2 of the grid: was changed where it is stored, so that it",
+    ),
+    "an event whose counts are no JSON": (
+        ("UPDATE events SET units = 'x' WHERE id = 'e2'",),
+        "changed_event: event gw/e2: what is stored of it is not the content that took its id",
+    ),
+    "an account of which an event cannot be summed": (
+        ("UPDATE events SET dimensions = '[]' WHERE id = 'e2'",),
+        ": event gw/e2: was changed where it is stored, so that its counts cannot "
+        "be read; put a backup from before that in place of the store",
     ),
     "a correction that names another event": (
         ("""UPDATE corrections SET detail = replace(detail, '"e4"', '"e1"')""",),

@@ -79,7 +79,7 @@ def test_what_an_endpoint_may_not_be_is_said(
     assert error.path == path
     assert said in error.sentence
     with store.read() as connection:
-        assert endpoint_page(connection, limit=10, cursor=None).endpoints == ()
+        assert endpoint_page(connection, limit=10, cursor=None).rows == ()
 
 
 def test_every_kind_about_accounts_may_be_asked_for_one(store: Store) -> None:
@@ -169,8 +169,8 @@ def test_pages_of_endpoints_and_messages_hold_each_once(store: Store) -> None:
         cursor = None
         while True:
             page = endpoint_page(connection, limit=2, cursor=cursor)
-            assert len(page.endpoints) <= 2
-            found += [one.endpoint.endpoint for one in page.endpoints]
+            assert len(page.rows) <= 2
+            found += [one.endpoint.endpoint for one in page.rows]
             if (cursor := page.cursor) is None:
                 break
         assert sorted(found) == sorted(names)
@@ -179,7 +179,7 @@ def test_pages_of_endpoints_and_messages_hold_each_once(store: Store) -> None:
             sent = sending_page(
                 connection, endpoint=names[0], state="pending", limit=2, cursor=cursor
             )
-            told += [one.message.message for one in sent.sendings]
+            told += [one.message.message for one in sent.rows]
             if (cursor := sent.cursor) is None:
                 break
             last = cursor

@@ -1,20 +1,24 @@
 """Several senders, and senders that stop or are killed: each message arrives, in its order
-(faults 12, 113).
+(faults 12, 18, 36).
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import make_url
 from structlog.testing import capture_logs
 
 from billing.operations.webhook_sending import (
@@ -42,6 +46,7 @@ from tests.billing.operations.made_webhooks import (
     sendings,
     states,
 )
+from tests.billing.store.postgresql_server import Server
 from tests.billing.webhooks.receiver import receiving
 from tests.house.tree import REPOSITORY
 
@@ -100,6 +105,44 @@ def test_two_senders_at_once_send_each_message_once(store: Store, store_place: s
         assert own == sorted(own)
 
 
+def test_of_two_senders_that_are_told_gone_at_once_neither_waits_for_the_other(
+    server: Server, database: str
+) -> None:
+    # The endpoint is locked before the message. Else the first would retire it and wait for the
+    # second's message, and the second would wait to retire it, until the database ends one.
+    name = make_url(database).database
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity "
+        f"WHERE datname = '{name}' AND wait_event_type = 'Lock'"
+    )
+    answered, reached = threading.Barrier(2, timeout=30), Counter[str]()
+
+    def meet(point: str) -> None:
+        reached[point] += 1
+        if point == "webhook.answered":
+            answered.wait()
+        if point == "webhook.retired":  # the first one; the second must wait for it by now
+            until(lambda: server.run(waiting) == [(1,)])
+
+    def send() -> None:
+        with open_store(database) as own:
+            Sent(store=own).drain()
+
+    with open_store(database) as store, receiving(lambda taken: 410) as receiver, hooked(meet):
+        endpoint = made(store, receiver.url())
+        first, second = (threading.Thread(target=send) for _ in range(2))
+        announced(store, 1, subject="s1")
+        first.start()
+        until(lambda: len(receiver.taken) == 1)
+        announced(store, 2, subject="s2")
+        second.start()
+        first.join()
+        second.join()
+        assert states(store, endpoint) == ["given_up", "given_up"]
+    # Each attempt was settled at its first try.
+    assert (reached["webhook.attempt_settled"], reached["webhook.retired"]) == (2, 1)
+
+
 def test_an_endpoint_that_hangs_keeps_no_other_waiting() -> None:
     with own_store() as (_, store):
         endpoints = {made(store, f"http://127.0.0.1:9999/{n}").endpoint.endpoint for n in range(2)}
@@ -114,7 +157,7 @@ def test_an_endpoint_that_hangs_keeps_no_other_waiting() -> None:
 
 
 CHILD = """
-import os, signal, sys
+import signal, sys, threading
 from ipaddress import ip_network
 from billing.operations.webhook_sending import WebhookSender
 from billing.store.points import hooked
@@ -124,16 +167,34 @@ from billing.webhooks.posting import Poster
 
 LOCAL = Reach(schemes=("http",), networks=(ip_network("127.0.0.0/8"),))
 
-def kill(point):
+def end(point):
     if point == sys.argv[2]:
-        os.kill(os.getpid(), signal.SIGKILL)
+        # To this thread: it goes not one step further.
+        signal.pthread_kill(threading.get_ident(), signal.Signals[sys.argv[4]])
 
-with open_store(sys.argv[1]) as store, hooked(kill):
+with open_store(sys.argv[1]) as store, hooked(end):
     clock = lambda: int(sys.argv[3])
     WebhookSender(
         store=store, poster=Poster(reach=LOCAL), clock=clock, tell=print
     ).drain()
 """
+
+
+@contextmanager
+def sending_until(
+    point: str, *, place: str | Path, signal_name: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that sends what is due, and gets a signal when it reaches a point."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(place), point, str(NOW_AT), signal_name],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("point, came_in", [("webhook.attempt_begun", 1), ("webhook.answered", 2)])
@@ -143,17 +204,35 @@ def test_a_sender_that_is_killed_sends_again_with_the_same_id(
     with open_store(store_path) as store, receiving() as receiver:
         endpoint = made(store, receiver.url())
         announced(store, 1, 2)
-        ran = subprocess.run(
-            [sys.executable, "-c", CHILD, str(store_path), point, str(NOW_AT)],
-            cwd=REPOSITORY,
-            check=False,
-        )
-        assert ran.returncode == -9
+        with sending_until(point, place=store_path, signal_name="SIGKILL") as killed:
+            assert killed.wait() == -9
         sent = Sent(store=store, clock=Clock(NOW_AT + LEASE_S * SECOND))
         assert sent.drain() == Counter(delivered=2)
         assert epochs(receiver) == [1] * came_in + [2]
         assert len(set(receiver.messages)) == 2
         assert states(store, endpoint) == ["delivered", "delivered"]
+
+
+def test_a_process_that_is_stopped_past_its_time_settles_nothing_when_it_goes_on(
+    store: Store, store_place: str | Path
+) -> None:
+    with receiving() as receiver:
+        endpoint = made(store, receiver.url())
+        announced(store, 1, 2)
+        with sending_until("webhook.answered", place=store_place, signal_name="SIGSTOP") as stopped:
+            os.waitid(os.P_PID, stopped.pid, os.WSTOPPED)
+            assert Sent(store=store).drain() == Counter()  # it is still the other's
+            later = Clock(NOW_AT + LEASE_S * SECOND)
+            assert Sent(store=store, clock=later).drain() == Counter(delivered=2)
+            settled = sendings(store, endpoint)
+            stopped.send_signal(signal.SIGCONT)
+            said, _ = stopped.communicate()
+        assert stopped.returncode == 0
+        assert "became='overtaken'" in said
+        assert said.count("became=") == 1
+        assert sendings(store, endpoint) == settled
+        assert [one.attempts for one in settled] == [2, 1]
+        assert epochs(receiver) == [1, 1, 2]
 
 
 @pytest.mark.parametrize(

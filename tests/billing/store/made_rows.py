@@ -12,9 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from billing.store.agreements import StoredAgreement, append_agreement
-from billing.store.api_keys import ApiKey, Revocation, append_api_key, append_revocation
+from billing.store.api_keys import (
+    ApiKey,
+    Revocation,
+    Scope,
+    append_api_key,
+    append_revocation,
+)
 from billing.store.audit import append_audit
 from billing.store.backfills import Backfill, append_backfill, remove_staged, stage_events
+from billing.store.correction_details import CorrectedIdentity, EventDetail, ReversalDetail
 from billing.store.corrections import Correction, EventStep, append_correction, append_steps
 from billing.store.deliveries import Delivery, Refusal, append_delivery
 from billing.store.epochs import current_epoch, seal
@@ -240,12 +247,14 @@ def waiver(*, unit: str = "input_tokens") -> Waiver:
     )
 
 
-def api_key(*, prefix: str = "tw_1", digest: str = "d1", account: str = "") -> ApiKey:
-    """A key of an operator, or of an account."""
+def api_key(
+    *, prefix: str = "tw_1", digest: str = "d1", scope: Scope = "operator", account: str = ""
+) -> ApiKey:
+    """A key of this scope, or of an account."""
     return ApiKey(
         prefix=prefix,
         digest=digest,
-        scope="account" if account else "operator",
+        scope="account" if account else scope,
         account=account,
         name="dashboard",
         by="dana",
@@ -279,7 +288,9 @@ def correction(
         reason="sent twice",
         by="dana",
         reverts=reverts,
-        detail="{}",
+        detail=ReversalDetail(steps=1)
+        if reverts
+        else EventDetail(owner="provider", event=CorrectedIdentity(source="gw", id="e1"), steps=1),
         epoch=epoch,
         recorded_at=2_000,
     )

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from billing.store.epochs import seal
-from billing.store.events import EventCount, StoredEvent, Verdict, count_events, read_events
+from billing.store.events import StoredEvent, Verdict, read_events
 from billing.store.store import Store, StoreError
 from billing.store.tables import EVENT_IDS, EVENTS
 from pricing_rules.period import Period
@@ -178,12 +178,3 @@ def test_events_are_read_by_time_period_and_epoch(store: Store) -> None:
     # Half-open: 100 is in [100, 200), 200 is not.
     assert ids(period=Period(start_at=100, end_at=200), through_epoch=None) == ["e2", "e3"]
     assert ids(period=Period(start_at=101, end_at=201), through_epoch=None) == ["e1"]
-    with store.read() as connection:
-        assert count_events(connection) == (
-            EventCount(account="acme", epoch=1, events=2),
-            EventCount(account="acme", epoch=2, events=1),
-            EventCount(account="globex", epoch=2, events=1),
-        )
-        assert count_events(connection, account="globex") == (
-            EventCount(account="globex", epoch=2, events=1),
-        )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from billing.store import postgresql
 from billing.store.epochs import current_epoch, seal
-from billing.store.events import append_events, count_events
+from billing.store.events import append_events
 from billing.store.grid import share_account_grids
 from billing.store.invoices import append_invoice, take_number
 from billing.store.locks import hold_account, lock_name
@@ -22,6 +25,9 @@ from billing.store.store import (
     open_store,
 )
 from billing.store.usage_totals import add_totals, read_all_totals
+from billing.store.whole import count_all_events
+from pricing_rules.usage.totals import UsageTotal
+from pricing_rules.usage.totals import add_totals as sum_totals
 from tests.billing.store.made_rows import event, fill, invoice, kinds, total
 
 DIE = "DO $$ BEGIN RAISE EXCEPTION 'made' USING ERRCODE = '{state}'; END $$"
@@ -30,7 +36,7 @@ DIE = "DO $$ BEGIN RAISE EXCEPTION 'made' USING ERRCODE = '{state}'; END $$"
 def events_in(store: Store) -> int:
     """How many events are stored."""
     with store.read() as connection:
-        return sum(count.events for count in count_events(connection))
+        return count_all_events(connection)
 
 
 def append(connection: Connection, *names: str) -> list[str]:
@@ -125,6 +131,40 @@ def test_totals_that_two_add_to_at_once_are_both_there(store: Store, database: s
             assert read_all_totals(connection, account=account) == (
                 total(account=account, events=2, leaves={"input_tokens": 20}),
             )
+
+
+def test_many_who_add_to_the_same_cells_lose_nothing_and_never_lock_each_other_out(
+    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("billing.store.store.TRIES", 1)  # each comes through at once
+    units = ("cache_read_tokens", "input_tokens", "output_tokens")
+
+    def parts(writer: int) -> list[list[UsageTotal]]:
+        """Some of forty cells each time: new ones, and ones that others add to meanwhile."""
+        chosen = random.Random(writer)
+        cells = [total(account=f"a{n % 5}", segment_start_at=n // 5, leaves={}) for n in range(40)]
+        return [
+            [
+                replace(cell, leaves={chosen.choice(units): chosen.randint(-3, 3)})
+                for cell in chosen.sample(cells, k=10)
+            ]
+            for _ in range(25)
+        ]
+
+    together = threading.Barrier(4, timeout=10)
+
+    def write(writer: int) -> None:
+        together.wait()
+        for part in parts(writer):
+            store.beside(partial(add_totals, totals=part))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    with store.read() as connection:
+        found = [one for n in range(5) for one in read_all_totals(connection, account=f"a{n}")]
+    added = [one for writer in range(4) for part in parts(writer) for one in part]
+    assert len(added) == 4 * 25 * 10
+    assert tuple(found) == sum_totals(added)
 
 
 def test_who_rebuilds_an_account_waits_for_its_usage(store: Store, database: str) -> None:

@@ -16,11 +16,13 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import IntegrityError
 
 from billing.store import schema
 from billing.store.grid import append_grid, current_grid
 from billing.store.place import find_place
+from billing.store.rows import json_text
 from billing.store.schema import (
     alembic_config,
     append_only_ddl,
@@ -33,7 +35,7 @@ from billing.store.store import Store, StoreError, open_store
 from billing.store.table_parts import METADATA
 from billing.store.tables import APPEND_ONLY, REVISION
 from billing.store.usage_totals import add_totals, read_all_totals
-from pricing_rules.usage.totals import Grid
+from pricing_rules.usage.totals import Grid, negative
 from tests.billing.store.made_rows import fill, total
 from tests.house.tree import REPOSITORY
 
@@ -142,6 +144,77 @@ def test_totals_and_the_grid_come_through_the_revision_of_windows(
             total(events=2, leaves={"input_tokens": 20}),
         )
         assert current_grid(connection).grid == Grid(instants_at=(5,))
+
+
+ODD: tuple[tuple[str, int, int, str, int, dict[str, int]], ...] = (
+    ("acme", 1, 0, "{}", 2, {}),
+    ("acme", 1, 1, "{}", 1, {"input_tokens": 10, "cache_write_tokens": 3}),
+    (
+        "acme",
+        1,
+        2,
+        """{"it's":"a \\"tab\\"\\t","ä":"\U0001f600"}""",
+        0,
+        {"output_tokens": 2**63 - 1},
+    ),
+    ("acme", 7, 1, "{}", 2**63 - 1, {"cache_write_tokens": 1, "cache_write_1h_tokens": 5}),
+    ("b", 1, 1, "{}", 1, {"input_tokens": 10, "output_tokens": 7, "input_audio_tokens": 4}),
+)
+"""Totals: account, epoch, start of the segment, dimensions, events and leaves."""
+
+BY_UNIT = (
+    "SELECT account, epoch, segment_start_at, dimensions, unit, count FROM usage_totals "
+    "ORDER BY account, epoch, segment_start_at, unit"
+)
+
+
+def test_a_cell_has_one_total_from_the_revision_of_events_on(store_place: str | Path) -> None:
+    rows = sorted(
+        (*cell, unit, count)
+        for *cell, events, leaves in ODD
+        for unit, count in {"requests": events, **leaves}.items()
+        if count
+    )
+    move(store_place, revision="0004")
+    with connected(store_place) as raw:
+        for row in rows:
+            raw.execute(
+                text(
+                    "INSERT INTO usage_totals (account, epoch, segment_start_at, dimensions, unit, "
+                    "count, size_class_tokens, model, service_tier, region, outcome, windows) "
+                    "VALUES (:a, :e, :s, :d, :u, :n, 0, 'm', 'standard', '', 'completed', '[]')"
+                ),
+                dict(zip("aesdun", row, strict=True)),
+            )
+    upgrade(store_place)
+    with connected(store_place) as raw:
+        found = raw.exec_driver_sql(
+            "SELECT account, epoch, segment_start_at, dimensions, events, leaves "
+            "FROM usage_totals ORDER BY account, epoch, segment_start_at"
+        )
+        assert list(map(tuple, found)) == [(*cell, json_text(leaves)) for *cell, leaves in ODD]
+    move(store_place, revision="0004")
+    with connected(store_place) as raw:
+        assert list(map(tuple, raw.exec_driver_sql(BY_UNIT))) == rows
+
+
+def test_a_negative_total_is_not_taken_to_the_revisions_that_know_none(
+    store: Store, store_place: str | Path
+) -> None:
+    with store.write() as connection:
+        add_totals(connection, totals=[total(), total(epoch=2), negative(total(epoch=2))])
+    move(store_place, revision="0004")
+    with connected(store_place) as raw:  # nothing is left of what was taken away whole
+        assert list(map(tuple, raw.exec_driver_sql(BY_UNIT))) == [
+            ("acme", 1, 0, "{}", "input_tokens", 10),
+            ("acme", 1, 0, "{}", "requests", 1),
+        ]
+    upgrade(store_place)
+    with store.write() as connection:
+        add_totals(connection, totals=[negative(total(epoch=2))])
+    with pytest.raises(IntegrityError, match="count_bounded"):
+        move(store_place, revision="0004")
+    assert current_revision(store_place) == REVISION
 
 
 def test_the_migrations_make_what_the_models_say(store_path: Path) -> None:

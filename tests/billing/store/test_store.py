@@ -14,7 +14,6 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from billing.store import postgresql, sqlite
-from billing.store.events import count_events
 from billing.store.faults import store_faults
 from billing.store.store import (
     Connection,
@@ -25,6 +24,7 @@ from billing.store.store import (
     open_store,
 )
 from billing.store.tables import EPOCHS, INVOICES, REVISION
+from billing.store.whole import count_all_events
 from pricing_rules.document import DocumentError
 from tests.billing.store.made_rows import event, ingest
 from tests.house.tree import REPOSITORY
@@ -143,6 +143,16 @@ def test_what_raises_inside_a_transaction_writes_nothing(store: Store) -> None:
         assert epochs(connection) == 0
 
 
+def test_who_writes_again_has_the_connection_that_it_had(store: Store) -> None:
+    def connected(connection: Connection) -> int:
+        return id(connection.connection.driver_connection)
+
+    with store.read(), store.read():  # the pool has two from now on
+        pass
+    first = store.beside(connected)
+    assert [store.beside(connected) for _ in range(3)] == [first] * 3
+
+
 def test_a_reader_sees_the_store_as_it_was_when_it_began(store: Store) -> None:
     with store.read() as reader:
         with store.write() as writer:  # before the reader's first look
@@ -198,7 +208,7 @@ def test_a_full_disk_refuses_one_command_and_the_next_succeeds(
         ingest(store, rows=many)
     with store.write() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count=1000000")
-        assert count_events(connection) == ()
+        assert count_all_events(connection) == 0
     assert len(ingest(store, rows=many)) == 5_000
 
 
@@ -213,6 +223,13 @@ def test_a_damaged_file_stops_the_store(store: Store, store_path: Path) -> None:
             c.exec_driver_sql("SELECT sum(length(units)) FROM events NOT INDEXED").all()
         with pytest.raises(StoreStoppedError, match="the file is damaged"), damaged.write():
             pass
+
+
+def coded(said: str, *, code: int) -> sqlite3.OperationalError:
+    """An error as the driver raises it."""
+    error = sqlite3.OperationalError(said)
+    error.sqlite_errorcode = code
+    return error
 
 
 @pytest.mark.parametrize(
@@ -231,8 +248,7 @@ def test_a_damaged_file_stops_the_store(store: Store, store_path: Path) -> None:
 def test_a_fault_of_the_machine_is_one_sentence(
     code: int, kind: type[StoreError], sentence: str
 ) -> None:
-    original = sqlite3.OperationalError("as the driver says")
-    original.sqlite_errorcode = code
+    original = coded("as the driver says", code=code)
     with (
         pytest.raises(StoreError, match=f"store.db: .*{sentence}") as raised,
         store_faults("store.db"),
@@ -246,6 +262,7 @@ def test_a_fault_of_the_machine_is_one_sentence(
     "error",
     [
         OperationalError("SELECT", None, sqlite3.OperationalError("no such column")),
+        OperationalError("SELECT", None, coded("no such column", code=sqlite3.SQLITE_ERROR)),
         OverflowError("cannot convert float infinity to integer"),
         ValueError("ours"),
     ],
@@ -287,9 +304,9 @@ def test_two_processes_write_at_once_as_if_one_after_the_other(
         assert writer.returncode == 0, said.decode()
     with store.read() as connection:
         numbers = list(connection.scalars(select(INVOICES.c.number).order_by(INVOICES.c.number)))
-        (count,) = count_events(connection)
+        count = count_all_events(connection)
     assert numbers == list(range(1, 121))  # 2 x 60, none missing, none twice
-    assert count.events == 59 * 3 + 5  # each id once, though both sent all of them
+    assert count == 59 * 3 + 5  # each id once, though both sent all of them
 
 
 def test_a_copy_of_the_file_alone_is_a_whole_store(store: Store, store_path: Path) -> None:
@@ -298,7 +315,7 @@ def test_a_copy_of_the_file_alone_is_a_whole_store(store: Store, store_path: Pat
     copy = store_path.with_name("copy.db")
     shutil.copyfile(store_path, copy)
     with open_store(copy) as opened, opened.read() as connection:
-        assert [count.events for count in count_events(connection)] == [1]
+        assert count_all_events(connection) == 1
 
 
 def test_a_store_reads_after_it_was_closed_and_opened(store_place: str | Path) -> None:
@@ -307,4 +324,4 @@ def test_a_store_reads_after_it_was_closed_and_opened(store_place: str | Path) -
         with opening() as store:
             ingest(store, rows=[event()])
             with store.read() as connection:
-                assert [count.events for count in count_events(connection)] == [1]
+                assert count_all_events(connection) == 1

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.store.faults import StoreOverflowError
 from billing.store.grid import AccountGrid, account_grid
+from billing.store.rows import json_text
 from billing.store.store import Store, StoreError
 from billing.store.usage_totals import (
+    DamagedTotalError,
     accounts_with_totals,
     add_totals,
     read_all_totals,
@@ -22,9 +26,10 @@ from billing.store.usage_totals import (
 from pricing_rules.period import Period
 from pricing_rules.usage import totals as pure
 from pricing_rules.usage.totals import UsageTotal
-from tests.billing.store.made_rows import own_store, total
+from tests.billing.store.made_rows import damage, total
 
 MAX = 2**63 - 1
+MIN = -(2**63)
 
 
 def add(store: Store, *, totals: Sequence[UsageTotal]) -> None:
@@ -54,6 +59,12 @@ def test_equal_cells_of_one_call_add_up(store: Store) -> None:
 def test_a_cell_without_tokens_still_has_its_events(store: Store) -> None:
     add(store, totals=[total(events=4, leaves={"input_tokens": 0})])
     assert stored(store) == (total(events=4, leaves={}),)
+
+
+def test_a_cell_without_events_and_tokens_makes_no_row(store: Store) -> None:
+    add(store, totals=[total(events=0, leaves={"input_tokens": 0})])
+    with store.read() as connection:
+        assert accounts_with_totals(connection) == ()
 
 
 @pytest.mark.parametrize(
@@ -86,9 +97,45 @@ def test_the_largest_sum_is_kept_and_one_more_is_refused(store: Store) -> None:
     assert stored(store, account="aaa") == ()  # it was in the transaction that was refused
 
 
-def test_a_count_that_no_column_holds_is_refused(store: Store) -> None:
+@pytest.mark.parametrize(
+    "fits, beyond",
+    [
+        (total(leaves={"input_tokens": MAX}), total(leaves={"input_tokens": MAX + 1})),
+        (total(leaves={"input_tokens": MIN}), total(leaves={"input_tokens": MIN - 1})),
+        (total(events=MAX), total(events=MAX + 1)),
+        (total(events=MIN), total(events=MIN - 1)),
+        (total(), total(leaves={"input_tokens": 2**70})),
+    ],
+)
+def test_a_count_beyond_64_bits_is_refused(
+    store: Store, fits: UsageTotal, beyond: UsageTotal
+) -> None:
     with pytest.raises(StoreError, match="beyond 64 bits"):
-        add(store, totals=[total(leaves={"input_tokens": MAX + 1})])
+        add(store, totals=[beyond])
+    add(store, totals=[fits])
+    assert stored(store) == (fits,)
+
+
+@pytest.mark.parametrize(
+    "much, more",
+    [
+        (total(events=MAX), total(events=1)),
+        (total(events=MIN), total(events=-1)),
+        (total(leaves={"input_tokens": MIN}), total(leaves={"input_tokens": -1})),
+        # One is beyond, and the other of the cell would fit.
+        (
+            total(leaves={"input_tokens": 5, "output_tokens": MAX}),
+            total(leaves={"input_tokens": 5, "output_tokens": 1}),
+        ),
+    ],
+)
+def test_a_sum_beyond_64_bits_is_refused(store: Store, much: UsageTotal, more: UsageTotal) -> None:
+    add(store, totals=[much])
+    with pytest.raises(StoreOverflowError, match="beyond 64 bits; nothing was stored"):
+        add(store, totals=[more])
+    assert stored(store) == (much,)
+    with pytest.raises(StoreOverflowError, match="beyond 64 bits"):
+        add(store, totals=[much, more])  # they are of one cell, and come together
 
 
 def test_totals_are_read_by_period_and_epoch(store: Store) -> None:
@@ -175,24 +222,67 @@ def test_totals_of_another_account_are_not_put_in_its_place(store: Store) -> Non
         )
 
 
+@pytest.mark.parametrize(
+    "column, text",
+    [
+        ("leaves", "no JSON"),
+        ("leaves", '[["input_tokens",10]]'),
+        ("leaves", '{"input_tokens": 10}'),
+        ("leaves", '{"output_tokens":1,"input_tokens":10}'),
+        ("leaves", '{"input_tokens":4,"input_tokens":6}'),
+        ("leaves", '{"input_tokens":10.0}'),
+        ("leaves", '{"input_tokens":"10"}'),
+        ("leaves", '{"input_tokens":0}'),
+        ("leaves", '{"requests":1}'),
+        ("leaves", '{"inputs":10}'),
+        ("dimensions", '{"b":"1","a":"1"}'),
+        ("dimensions", '{"a":1}'),
+        ("windows", '["a", "b"]'),
+        ("windows", "{}"),
+    ],
+)
+def test_a_row_that_nobody_wrote_so_is_named(store: Store, column: str, text: str) -> None:
+    add(store, totals=[total(), total(account="b", epoch=2, segment_start_at=1_000_000)])
+    damage(store, f"UPDATE usage_totals SET {column} = '{text}' WHERE account = 'b'")
+    with pytest.raises(DamagedTotalError) as caught:
+        stored(store, account="b")
+    assert str(caught.value) == (
+        "account b, epoch 2, segment from 1970-01-01T00:00:01Z, m in standard: its total is not "
+        "written as this program writes it; run tokenworks grid rebuild --account b"
+    )
+    assert stored(store) == (total(),)
+
+
+UNITS = ("cache_write_1h_tokens", "cache_write_tokens", "input_audio_tokens", "input_tokens")
 TOTALS = st.builds(
     total,
-    events=st.integers(0, 5),
-    leaves=st.dictionaries(st.sampled_from(["input_tokens", "output_tokens"]), st.integers(0, 9)),
+    events=st.integers(-5, 5),
+    leaves=st.dictionaries(st.sampled_from(UNITS), st.integers(-9, 9)),
     epoch=st.integers(1, 2),
     segment_start_at=st.integers(0, 1),
     model=st.sampled_from(["m", "n"]),
-    dimensions=st.sampled_from([(), (("a", "x"),), (("a", "x"), ("b", "y"))]),
+    dimensions=st.sampled_from([(), (("a", 'it\'s "x"'),), (("a", "x"), ("ä", "\U0001f600"))]),
 )
 
 
-@given(parts=st.lists(st.lists(TOTALS, max_size=6), max_size=4))
-def test_the_store_adds_as_the_pure_sum_does(
-    made_file: Path, parts: list[list[UsageTotal]]
-) -> None:
-    added = pure.add_totals(t for part in parts for t in part)
-    with own_store(made_file) as store:
-        for part in parts:
-            add(store, totals=part)
-        # A cell without events and tokens has no row.
-        assert stored(store) == tuple(t for t in added if t.events or t.leaves)
+class UndoneError(Exception):
+    """Raised at the end of a transaction of which nothing shall stay."""
+
+
+def test_the_store_adds_as_the_pure_sum_does(store: Store) -> None:
+    @given(parts=st.lists(st.lists(TOTALS, max_size=6), max_size=4))
+    def holds(parts: list[list[UsageTotal]]) -> None:
+        added = pure.add_totals(t for part in parts for t in part)
+        with suppress(UndoneError), store.write() as connection:
+            for part in parts:
+                add_totals(connection, totals=part)
+            found = read_all_totals(connection, account="acme")
+            texts = connection.exec_driver_sql("SELECT leaves FROM usage_totals").scalars().all()
+            raise UndoneError
+        # A cell without events and leaves is none.
+        assert found == tuple(t for t in added if t.events or t.leaves)
+        # The database writes JSON as we do: keys in order, no blanks, no zeros.
+        kept = Counter(json_text(t.leaves) for t in found)
+        assert Counter(texts) - kept == Counter({"{}": len(texts) - len(found)})
+
+    holds()

@@ -98,7 +98,7 @@ def test_a_step_that_is_missing_between_others_is_named() -> None:
 
 
 def test_a_correction_has_as_many_steps_as_it_says() -> None:
-    # It says 2: 1 is named, 2 is not, 3 is; where it says nothing, any number is.
+    # It says 2: 1 is named, 2 is not, 3 is.
     assert found(counted=(Count(said=2, steps=1),)) == [
         ("correction cor_1", "says 2 steps and has 1")
     ]
@@ -106,7 +106,12 @@ def test_a_correction_has_as_many_steps_as_it_says() -> None:
     assert found(counted=(Count(said=2, steps=3),)) == [
         ("correction cor_1", "says 2 steps and has 3")
     ]
-    assert found(counted=(Count(said=None, steps=3),)) == []
+
+
+def test_a_correction_of_which_nothing_can_be_read_was_changed() -> None:
+    assert found(counted=(Count(said=None, steps=3),)) == [
+        ("correction cor_1", "what it says of itself was changed")
+    ]
 
 
 def test_a_correction_that_the_audit_knows_is_there() -> None:

@@ -25,13 +25,17 @@ from billing.domain.verification.usage import (
     DeliveryCounts,
     EventContent,
     EventState,
+    cells_equal_events,
     contents_as_taken,
+    counted_up,
+    counts_by_unit,
     deliveries_add_up,
     events_have_ids,
     events_have_one_state,
     state_of,
     totals_equal_events,
 )
+from pricing_rules.usage.totals import Cell, UsageTotal
 from tests.billing.domain.made_charges import OCTOBER, books
 from tests.billing.domain.made_invoices import issued, used
 
@@ -230,3 +234,65 @@ def test_totals_of_an_account_without_events_are_named() -> None:
     ]  # fmt: skip
     assert found.equations[0].holds
     assert not found.holds
+
+
+def total(
+    events: int, leaves: dict[str, int], *, epoch: int = 1, windows: tuple[str, ...] = ()
+) -> UsageTotal:
+    cell = Cell(
+        account="a",
+        epoch=epoch,
+        segment_start_at=0,
+        size_class_tokens=0,
+        model="m",
+        service_tier="standard",
+        region="",
+        outcome="completed",
+        dimensions=(),
+        windows=windows,
+    )
+    return UsageTotal(cell=cell, events=events, leaves=leaves)
+
+
+def test_totals_are_summed_by_unit_over_their_cells() -> None:
+    some = [total(2, {"input_tokens": 7, "output_tokens": 1}), total(-1, {"input_tokens": -3})]
+    # 2 - 1 requests, 7 - 3 in.
+    assert counts_by_unit(some) == {
+        ("a", "requests"): 1,
+        ("a", "input_tokens"): 4,
+        ("a", "output_tokens"): 1,
+    }
+    assert counts_by_unit([]) == {}
+
+
+def test_counts_in_the_wrong_cell_are_named_on_both_sides() -> None:
+    first, second = total(1, {"input_tokens": 5}), total(1, {"input_tokens": 5}, epoch=2)
+    assert cells_equal_events([first, second], summed=[second, first]).holds
+    moved = cells_equal_events([second], summed=[first]).damage
+    place = "segment from 1970-01-01T00:00:00Z, m in standard"
+    assert [(one.kind, one.where, one.sentence) for one in moved] == [
+        (
+            "total",
+            f"account a, epoch 1, {place}",
+            "totals none are not events requests 1, input_tokens 5",
+        ),
+        (
+            "total",
+            f"account a, epoch 2, {place}",
+            "totals requests 1, input_tokens 5 are not events none",
+        ),
+    ]
+
+
+def test_a_cell_is_named_with_its_windows() -> None:
+    night = total(1, {}, windows=("night", "weekend"))
+    (one,) = cells_equal_events([night], summed=[]).damage
+    assert one.where.endswith("m in standard, in night and weekend")
+
+
+def test_what_was_taken_away_is_rated_as_if_it_had_been_added() -> None:
+    assert counted_up(total(-2, {"input_tokens": -7, "output_tokens": 1})) == total(
+        2, {"input_tokens": 7, "output_tokens": 1}
+    )
+    # As many came as went: still there is something to rate.
+    assert counted_up(total(0, {"input_tokens": -7})) == total(1, {"input_tokens": 7})
