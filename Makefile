@@ -17,6 +17,8 @@ INSTALLED := $(VENV)/installed
 UV ?= $(shell uv --version >/dev/null 2>&1 && command -v uv || echo $(BIN)/uv)
 # A user without a home of their own has no place for a cache.
 UV_INSTALL := pip install --quiet --python $(BIN)/python $(shell test -w "$$HOME" || echo --no-cache)
+# Many short processes run here: what they import is compiled once, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 # How many processes run the tests: a number, or auto for one per core.
 WORKERS ?= auto
 CHECKED := $(wildcard pricing_rules billing scripts migrations tests)

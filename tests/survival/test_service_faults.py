@@ -141,8 +141,9 @@ def test_a_store_that_another_process_holds_for_too_long_is_busy(
 ) -> None:
     caller = Caller(store_place)
     with running(forks, Order(store=str(store_place), busy_timeout_s=0.5)) as service:
-        with held(store_place):
-            assert caller.post(service, 1) == 503
-            assert usage(service, caller)[0] == 200  # readers wait for nobody
         assert caller.post(service, 1) == 200
-    caller.check(store_place, stored={"e1"})
+        with held(store_place):
+            assert caller.post(service, 2) == 503
+            assert usage(service, caller)[0] == 200  # readers wait for nobody
+        assert caller.post(service, 2) == 200
+    caller.check(store_place, stored={"e1", "e2"})
