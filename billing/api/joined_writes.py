@@ -27,15 +27,16 @@ class JoinedWrites:
     def write(self, data: bytes) -> None:
         """Send bytes, in the next turn of the loop."""
         if not self._held:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.send)
         self._held.append(data)
 
     def close(self) -> None:
         """Send what was written, then close the connection."""
-        self._send()
+        self.send()
         self._transport.close()
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send what was written, now."""
         held, self._held = self._held, []
         if held and not self._transport.is_closing():  # else nobody reads it any more
             self._transport.write(b"".join(held))

@@ -47,6 +47,8 @@ class Metrics:
             ["verdict"],
             registry=self.registry,
         )
+        for verdict in ("accepted", "duplicate", "conflict", "rejected"):
+            self._events.labels(verdict)  # shown from the start, when its file is there
         self._flags = Counter(
             "tokenworks_event_flags",
             "Accepted events by what is assumed or missing of them; one may have several flags.",

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from billing.intake.event_request import TooManyEventsError
 from billing.operations.idempotency import KeyUsedError
 from billing.operations.not_found import NotFoundError
-from billing.store.faults import StoreError, StoreOverflowError
+from billing.store.faults import StoreError, StoreLimitError, StoreOverflowError
 from pricing_rules.document import DocumentError, JsonValue, json_pointer
 
 MEDIA_TYPE = "application/problem+json"
@@ -77,6 +77,8 @@ def of_error(error: DocumentError) -> Problem:
         return Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, kind="total-too-large", detail=error.sentence
         )
+    if isinstance(error, StoreLimitError):
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, kind="too-long", detail=error.sentence)
     if isinstance(error, StoreError):
         # Where the store lies is not the caller's business.
         return unavailable(error.sentence)

@@ -91,6 +91,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._awaits_headers, self._header_bytes = True, 0
         super().on_message_complete()
 
+    def eof_received(self) -> None:
+        """Send what was written: the other side sends no more, and the loop closes it now."""
+        cast("JoinedWrites", self.transport).send()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop_waiting()

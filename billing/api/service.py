@@ -169,7 +169,10 @@ class Service:
         _log.info("webhook_attempted", **asdict(one))
 
     def _announce(self, group: Sequence[Settled]) -> None:
-        self.metrics.settled(group, waiting=self.writer.waiting)
+        try:
+            self.metrics.settled(group, waiting=self.writer.waiting)
+        except Exception:  # what is stored is answered, whether it can be counted or not
+            _log.exception("not_counted", requests=len(group))
         answered: list[tuple[asyncio.Future[Any], Any]] = []
         for one in group:
             waiting = self._waiting.get(one.asked)

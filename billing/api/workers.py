@@ -43,6 +43,12 @@ STEADY_S = 10.0
 FIRST_PAUSE_S = 0.25
 MOST_PAUSE_S = 15.0
 
+COUNTED = ("counter", "histogram", "gauge_livesum", "gauge_mostrecent")
+"""What a worker counts, as its files are named."""
+
+RESERVED_BYTES = 524_288
+"""Of each of these files: twice what the metrics of all routes take."""
+
 _FAILED = 2
 
 _spawn = multiprocessing.get_context("spawn")
@@ -73,11 +79,32 @@ def count_in(counters: Path, *, worker: int) -> None:
     """Keep what this process counts from now on in files of a folder, for all workers to tell.
 
     ``worker``: its number. One that takes the place of another counts on where that one ended, so
-    that the files are as many as the workers, however often they end.
+    that the files are as many as the workers, however often they end. DocumentError where there is
+    no room for them.
     """
+    try:
+        for name in COUNTED:
+            _reserve(counters / f"{name}_{worker}.db")
+    except OSError as error:
+        said = (error.strerror or str(error)).lower()
+        raise DocumentError(
+            str(counters),
+            f"cannot hold what workers count ({said}); make room there, or set TMPDIR to another "
+            "folder, and start the service anew",
+        ) from None
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counters)
     kept = values.MultiProcessValue(lambda: worker)  # type: ignore[no-untyped-call]
     values.ValueClass = kept
+
+
+def _reserve(file: Path) -> None:
+    """Take the room of a file now: memory of a file that the disk has no room for ends the process
+    that first writes there. Who reads the files finds it whole.
+    """
+    if not file.exists():
+        made = file.with_suffix(".made")
+        made.write_bytes(bytes(RESERVED_BYTES))
+        made.replace(file)
 
 
 def keep_workers(count: int, *, listener: socket.socket, work: Work) -> None:
@@ -158,24 +185,25 @@ class _Keeper:
 
     def _start(self, one: _Kept) -> None:
         one.began_s = time.monotonic()
-        one.line, line = _spawn.Pipe()
-        worker = Worker(
-            number=one.number,
-            workers=len(self.kept),
-            listener=self.listener,
-            counters=self.counters,
-            parent=os.getpid(),
-            line=line,
-        )
-        process = _spawn.Process(target=_run, args=(self.work, worker))
         try:
-            process.start()
-        except OSError as error:  # no memory, no process left: the others go on
+            one.process = self._started(one)
+        except OSError as error:  # no memory, process or file left: the others go on
             self._failed(one, said=f"cannot be started ({(error.strerror or str(error)).lower()})")
-        else:
-            one.process = process
-        finally:
-            line.close()
+
+    def _started(self, one: _Kept) -> SpawnProcess:
+        one.line, line = _spawn.Pipe()
+        with line:
+            worker = Worker(
+                number=one.number,
+                workers=len(self.kept),
+                listener=self.listener,
+                counters=self.counters,
+                parent=os.getpid(),
+                line=line,
+            )
+            process = _spawn.Process(target=_run, args=(self.work, worker))
+            process.start()
+        return process
 
     def _look(self) -> None:
         """Wait until something happens, or a worker is due to start."""

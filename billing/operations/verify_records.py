@@ -112,7 +112,9 @@ def _corrections(connection: Connection) -> Verified:
     audited: set[str] = set()
     for command in (CORRECTED, REVERTED, BACKFILL_APPLIED, BACKFILL_REVERTED):
         for entry in read_all_audit(connection, command=command):
-            audited.update(entry.detail.get("corrections", ()))
+            named = entry.detail.get("corrections")
+            if isinstance(named, list):  # else it was edited, and names none
+                audited.update(name for name in named if isinstance(name, str))
     return corrections_as_recorded(
         odd_steps=steps_unlike_their_parents(connection),
         lost_steps=events_with_lost_steps(connection),

@@ -78,8 +78,11 @@ class UsageChecker:
         try:
             newest = newest_versions(self.connection, account=account)
             _, summed = sum_account(self.connection, versions=built or newest, cuts=self.cuts)
-        except (LookupError, DocumentError) as error:  # cuts are gone, or they or an event damaged
-            unknown = _unknown_cuts(account, sentence=str(error))
+        except (LookupError, ValueError, OverflowError) as error:
+            # Cuts are gone, or they or an event are damaged, such as one of the year 20,000.
+            told = isinstance(error, LookupError | DocumentError)
+            sentence = str(error) if told else f"its events cannot be cut by time: {error}"
+            unknown = _unknown_cuts(account, sentence=sentence)
             return AccountChecked(
                 totals={}, events={}, states={}, rated={}, periods=(), damage=(*damage, unknown)
             )
@@ -103,9 +106,14 @@ class UsageChecker:
                 rated=rated,
                 periods=periods,
             )
-        except DocumentError as error:
-            found = Damage(kind="quantity", where=f"account {account}", sentence=str(error))
-            damage = (*damage, found)
+        except (ValueError, OverflowError) as error:
+            # pydantic's: of names, counts and moments that no event has
+            told = isinstance(error, DocumentError)
+            sentence = str(error) if told else "its totals are of usage that cannot be rated"
+            damage = (
+                *damage,
+                Damage(kind="quantity", where=f"account {account}", sentence=sentence),
+            )
         return AccountChecked(
             totals=totals,
             events=events,

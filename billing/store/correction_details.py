@@ -68,4 +68,7 @@ def read_detail(text: str, *, kind: CorrectionKind) -> CorrectionDetail:
     """What a correction of a kind says of itself. ``msgspec.DecodeError`` where that is no such
     text, which nothing but an editor makes.
     """
-    return _READERS[kind](text)
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise msgspec.DecodeError(f"there is no correction of kind {kind}")
+    return reader(text)

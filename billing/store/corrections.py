@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import Any, overload
 
-from sqlalchemy import Connection, Select, and_, exists, func, select
+from sqlalchemy import Connection, Row, Select, and_, exists, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from billing.store.correction_details import CorrectionDetail, CorrectionKind, read_detail
@@ -153,16 +153,25 @@ def find_events(
     connection: Connection, *, owner: str, keys: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], StoredEvent]:
     """The events of these (source, id), of those that are stored."""
-    found: dict[tuple[str, str], StoredEvent] = {}
+    rows = event_rows(connection, owner=owner, keys=keys, columns=tuple(EVENTS.c))
+    return {(row.source, row.id): stored_event(row) for row in rows}
+
+
+def event_rows(
+    connection: Connection,
+    *,
+    owner: str,
+    keys: Sequence[tuple[str, str]],
+    columns: Sequence[ColumnElement[Any]],
+) -> Iterator[Row[Any]]:
+    """Some columns of the events of these (source, id), of those that are stored."""
     ids = EVENT_IDS.c
-    chosen = select(EVENTS).join(EVENT_IDS, ids.event == EVENTS.c.seq).where(ids.owner == owner)
+    chosen = select(*columns).join(EVENT_IDS, ids.event == EVENTS.c.seq).where(ids.owner == owner)
     for source, group in groupby(sorted(set(keys)), key=lambda key: key[0]):
         of_source = [event_id for _, event_id in group]
         for start in range(0, len(of_source), _AT_ONCE):
             some = of_source[start : start + _AT_ONCE]
-            for row in connection.execute(chosen.where(ids.source == source, ids.id.in_(some))):
-                found[row.source, row.id] = stored_event(row)
-    return found
+            yield from connection.execute(chosen.where(ids.source == source, ids.id.in_(some)))
 
 
 def last_steps(connection: Connection, *, events: Sequence[int]) -> dict[int, EventStep]:
@@ -238,13 +247,14 @@ def read_corrected(
     if through_epoch is not None:
         query = query.where(steps.epoch <= through_epoch)
     query = query.order_by(EVENTS.c.occurred_at, steps.event, steps.step)
-    found = connection.execute(query.execution_options(yield_per=_STEPS_READ_AT_ONCE))
-    for part in found.partitions():
-        for row in part:
-            yield (
-                stored_event(row),
-                EventStep(**dict(zip(_STEP_NAMES, row[-len(_STEP_NAMES) :], strict=True))),
-            )
+    query = query.execution_options(yield_per=_STEPS_READ_AT_ONCE)
+    with connection.execute(query) as found:  # it is closed also where an event cannot be read
+        for part in found.partitions():
+            for row in part:
+                yield (
+                    stored_event(row),
+                    EventStep(**dict(zip(_STEP_NAMES, row[-len(_STEP_NAMES) :], strict=True))),
+                )
 
 
 def last_step_seq(connection: Connection) -> int:

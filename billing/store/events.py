@@ -152,7 +152,8 @@ def _append_alone(
     firsts: dict[_Key, _First] = {}
     if append_free(connection, table=EVENT_IDS, names=_ID_NAMES, rows=ids) < len(ids):
         stored = _stored_firsts(connection, owner=shared[0], keys=keys)
-        firsts = {key: first for key, (seq, first) in stored.items() if seq < following}
+        own = dict(zip(keys, count(following)))
+        firsts = {key: first for key, (seq, first) in stored.items() if seq != own[key]}
     reach("events.ids_appended")
     new = (
         (seq, event) for seq, key, event in zip(count(following), keys, events) if key not in firsts
@@ -266,10 +267,11 @@ def read_events(
     if through_epoch is not None:
         query = query.where(EVENTS.c.epoch <= through_epoch)
     query = query.order_by(EVENTS.c.occurred_at, EVENTS.c.seq)
-    found = connection.execute(query.execution_options(yield_per=_EVENTS_AT_ONCE))
-    for part in found.partitions():
-        for row in part:
-            yield stored_event(row)
+    query = query.execution_options(yield_per=_EVENTS_AT_ONCE)
+    with connection.execute(query) as found:  # it is closed also where an event cannot be read
+        for part in found.partitions():
+            for row in part:
+                yield stored_event(row)
 
 
 def _winners(rows: Sequence[NewEvent]) -> dict[_Key, NewEvent]:

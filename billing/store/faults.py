@@ -44,6 +44,10 @@ class StoreOverflowError(StoreError):
     """A sum would be beyond 64 bits: the same call fails again, until the next epoch is begun."""
 
 
+class StoreLimitError(StoreError):
+    """What is to be stored is larger than the database takes: the same call fails again."""
+
+
 class CountOverflowError(OverflowError):
     """A count is beyond 64 bits; outside of the transaction it is a StoreOverflowError."""
 
@@ -78,6 +82,11 @@ _STATES: dict[str, tuple[type[StoreError], str]] = {
     "40P01": _CONFLICT,
     "42501": (StoreError, "its role may not do this; use the role that owns the tables"),
     "53100": (StoreError, _FULL),
+    "54000": (
+        StoreLimitError,
+        "account, model, service tier, region and the like are too long together for an index of "
+        "the database; nothing was stored: shorten one of them",
+    ),
     "53200": (StoreBusyError, "the database is out of memory; try again"),
     "53300": (StoreBusyError, "the database has no connection left; try again"),
     "55P03": (StoreBusyError, _BUSY),

@@ -2,8 +2,8 @@
 
 On PostgreSQL transactions that run beside each other take numbers before they commit: a later
 number may be there before an earlier one. Who takes a number holds a lock on its sequence until the
-transaction ends, so the database itself says which are open. On SQLite a writer is alone, and
-numbers come in their order.
+transaction ends, so the database itself says which are open; one that is prepared holds it without
+a process. On SQLite a writer is alone, and numbers come in their order.
 
 Invariant: once ``settled_numbers`` gave them, what is stored up to these numbers stays the same.
 """
@@ -23,7 +23,7 @@ _PAUSE_S = 0.005
 
 _TAKERS = """
 SELECT virtualtransaction FROM pg_locks
-WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()
+WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND pid IS DISTINCT FROM pg_backend_pid()
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND relation IN (
     pg_get_serial_sequence('events', 'seq')::regclass,

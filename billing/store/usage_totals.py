@@ -32,6 +32,9 @@ T = TypeVar("T")
 _COLUMNS = USAGE_TOTALS.c
 _KEY = tuple(column.name for column in USAGE_TOTALS.primary_key)
 _MOST = 2**63 - 1
+_ROWS_AT_ONCE = 10_000
+"""In one JSON array; PostgreSQL takes 256 MiB."""
+
 _LEAVES = frozenset(REPORTED_UNITS)
 
 _IS_THERE = or_(_COLUMNS.events != 0, _COLUMNS.leaves != "{}")
@@ -151,8 +154,10 @@ def _add(connection: Connection, *, totals: Sequence[UsageTotal]) -> None:
         return
     if connection.dialect.name == "sqlite":
         run_each(connection, statement=_ADD_SQLITE, rows=rows)
-    else:
-        run(connection, statement=_ADD_POSTGRESQL, parameters=(json_text(rows),))
+        return
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]
+        run(connection, statement=_ADD_POSTGRESQL, parameters=(json_text(some),))
 
 
 def _rows(totals: Sequence[UsageTotal]) -> list[tuple[Any, ...]]:
@@ -225,7 +230,7 @@ _ADD_POSTGRESQL = (
     "SELECT * FROM jsonb_each_text(excluded.leaves::jsonb)) AS leaf "
     "GROUP BY key) AS leaf WHERE count <> 0)"
 )
-"""All rows, as JSON, with one statement and no temporary table."""
+"""Many rows, as JSON, with one statement and no temporary table."""
 
 
 def _totals(connection: Connection, *, query: Select[Any]) -> tuple[UsageTotal, ...]:

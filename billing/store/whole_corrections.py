@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, Row, func, or_, select
 
 from billing.store.correction_details import (
     BackfillDetail,
@@ -20,8 +21,7 @@ from billing.store.correction_details import (
     EventDetail,
     read_detail,
 )
-from billing.store.corrections import find_events, void_events
-from billing.store.events import StoredEvent
+from billing.store.corrections import event_rows, void_events
 from billing.store.tables import CORRECTIONS, EVENT_CORRECTIONS, EVENTS
 
 _AT_ONCE = 5_000
@@ -181,17 +181,19 @@ def events_named(connection: Connection) -> Iterator[NamedBeside]:
 
 def _events_of(
     some: Sequence[EventDetail], *, connection: Connection
-) -> dict[tuple[str, str, str], StoredEvent]:
-    """The events that corrections name, by owner, source and id."""
+) -> dict[tuple[str, str, str], Row[Any]]:
+    """What can be read of every event that corrections name, by owner, source and id."""
     keys: dict[str, list[tuple[str, str]]] = {}
     for named in some:
         for one in (named.event, named.amended_by):
             if one is not None:
                 keys.setdefault(named.owner, []).append((one.source, one.id))
+    names = ("seq", "source", "id", "account", "epoch")
+    columns = tuple(EVENTS.c[name] for name in names)
     return {
-        (owner, *key): event
+        (owner, row.source, row.id): row
         for owner, of_owner in keys.items()
-        for key, event in find_events(connection, owner=owner, keys=of_owner).items()
+        for row in event_rows(connection, owner=owner, keys=of_owner, columns=columns)
     }
 
 

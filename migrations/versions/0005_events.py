@@ -41,6 +41,9 @@ CELL = (
     *("region", "outcome", "dimensions", "windows"),
 )
 
+NO_EVENT = 2**63 - 1
+"""What an id names whose event is lost: it stays taken, and ``verify`` names it."""
+
 EVENTS = "COALESCE(MAX(CASE WHEN unit = 'requests' THEN count END), 0)"
 IS_LEAF = "FILTER (WHERE unit <> 'requests' AND count <> 0)"
 LEAVES = {
@@ -71,8 +74,9 @@ def upgrade() -> None:
     _event_ids(event=("event",))
     op.execute(
         f"INSERT INTO event_ids ({_names((*IDENTITY, 'event', *ID_REST))}) "
-        f"SELECT {_names((*IDENTITY, 'seq', *ID_REST), of='i', seq_of='e')} "
-        f"FROM event_ids_before AS i JOIN events_before AS e USING ({_names(IDENTITY)})"
+        f"SELECT {_names(IDENTITY, of='i')}, COALESCE(e.seq, {NO_EVENT}), "
+        f"{_names(ID_REST, of='i')} "
+        f"FROM event_ids_before AS i LEFT JOIN events_before AS e USING ({_names(IDENTITY)})"
     )
     _usage_totals()
     _fill("usage_totals", columns=(*CELL, "events", "leaves"), made={})
@@ -104,12 +108,8 @@ def _dialect() -> str:
     return op.get_bind().dialect.name
 
 
-def _names(columns: tuple[str, ...], *, of: str = "", seq_of: str = "") -> str:
-    owners = (seq_of if name == "seq" and seq_of else of for name in columns)
-    return ", ".join(
-        f'{owner}."{name}"' if owner else f'"{name}"'
-        for owner, name in zip(owners, columns, strict=True)
-    )
+def _names(columns: tuple[str, ...], *, of: str = "") -> str:
+    return ", ".join(f'{of}."{name}"' if of else f'"{name}"' for name in columns)
 
 
 def _fill(table: str, *, columns: tuple[str, ...], made: dict[str, str]) -> None:

@@ -9,8 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from billing.domain.verification.equations import Damage, Equation, Verified
-from pricing_rules.period import moment_text
+from billing.domain.verification.equations import (
+    Damage,
+    Equation,
+    Verified,
+    stored_moment_text,
+)
+
+_NAMED = 10
+"""How many epochs of one gap are named; the number of an edited row may be any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -43,8 +50,8 @@ def epochs_as_sealed(
             found.append(
                 _damage(
                     one.epoch,
-                    sentence=f"was sealed at {moment_text(one.sealed_at)}, and recorded as sealed "
-                    f"at {moment_text(said[one.epoch].sealed_at)}",
+                    sentence=f"was sealed at {stored_moment_text(one.sealed_at)}, and recorded "
+                    f"as sealed at {stored_moment_text(said[one.epoch].sealed_at)}",
                 )
             )
     there = {one.epoch for one in stored}
@@ -69,13 +76,18 @@ def epochs_as_sealed(
 def _disorder(stored: list[SealedEpoch]) -> Iterator[Damage]:
     epoch, sealed_at = 0, 0
     for one in stored:
-        for missing in range(epoch + 1, one.epoch):
-            yield _damage(missing, sentence=f"is not there, and epoch {one.epoch} is")
+        missing = range(epoch + 1, one.epoch)
+        for lost in missing[:_NAMED]:
+            yield _damage(lost, sentence=f"is not there, and epoch {one.epoch} is")
+        if rest := missing[_NAMED:]:
+            where = f"epochs {rest[0]} to {rest[-1]}"
+            sentence = f"are not there, and epoch {one.epoch} is"
+            yield Damage(kind="epoch", where=where, sentence=sentence)
         if one.sealed_at < sealed_at:
             yield _damage(
                 one.epoch,
-                sentence=f"was sealed at {moment_text(one.sealed_at)}, before the one before it at "
-                f"{moment_text(sealed_at)}",
+                sentence=f"was sealed at {stored_moment_text(one.sealed_at)}, before the one "
+                f"before it at {stored_moment_text(sealed_at)}",
             )
         epoch, sealed_at = one.epoch, one.sealed_at
 

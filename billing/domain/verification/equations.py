@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from pricing_rules.period import moment_text
+
 DamageKind = Literal[
     "delivery_counter",
     "missing_event",
@@ -91,6 +93,14 @@ class Verified:
     def holds(self) -> bool:
         """Whether every equation holds and nothing is damaged."""
         return not self.damage and all(equation.holds for equation in self.equations)
+
+
+def stored_moment_text(moment_at: int) -> str:
+    """A stored moment as RFC 3339; that of an edited row may lie beyond all years."""
+    try:
+        return moment_text(moment_at)
+    except OverflowError:
+        return f"{moment_at:,} microseconds since 1970"
 
 
 def together(checks: Iterable[Verified]) -> Verified:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from billing.domain.invoice.invoice import Invoice
 from billing.domain.ledger.ledger import INVOICE, LedgerEntry, invoice_postings, receivable
@@ -15,9 +16,9 @@ from billing.domain.verification.equations import (
     Equation,
     Verified,
     compare,
+    stored_moment_text,
     together,
 )
-from pricing_rules.period import moment_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,7 @@ def ledger_equals_invoices(
             name=f"receivable in {code}",
             labels=("ledger", "invoices"),
             kind="ledger",
-            where=f"{{}} in {code}".format,
+            where=partial("{1} in {0}".format, code),
         )
         for code in sorted({*by_ledger, *owed})
     )
@@ -140,8 +141,8 @@ def _posting_damage(
             yield Damage(kind="transaction_changed", where=where, sentence=sentence)
         elif posted[name].posted_at != due[name].posted_at:
             sentence = (
-                f"was posted at {moment_text(posted[name].posted_at)}, and its invoice issued at "
-                f"{moment_text(due[name].posted_at)}"
+                f"was posted at {stored_moment_text(posted[name].posted_at)}, and its invoice "
+                f"issued at {stored_moment_text(due[name].posted_at)}"
             )
             yield Damage(kind="transaction_changed", where=where, sentence=sentence)
         elif posted[name].invoice != name:

@@ -11,8 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, get_args
 
 from billing.domain.invoice.invoice import Cover
-from billing.domain.verification.equations import Damage, Equation, Verified, compare
-from pricing_rules.period import moment_text
+from billing.domain.verification.equations import (
+    Damage,
+    Equation,
+    Verified,
+    compare,
+    stored_moment_text,
+)
 from pricing_rules.usage.totals import Cell, UsageTotal
 from pricing_rules.usage.units import REQUESTS
 
@@ -180,7 +185,7 @@ def cells_equal_events(stored: Iterable[UsageTotal], *, summed: Iterable[UsageTo
 def _cell_text(cell: Cell) -> str:
     return (
         f"account {cell.account}, epoch {cell.epoch}, segment from "
-        f"{moment_text(cell.segment_start_at)}, {cell.model} in {cell.service_tier}"
+        f"{stored_moment_text(cell.segment_start_at)}, {cell.model} in {cell.service_tier}"
         f"{f', in {names}' if (names := ' and '.join(cell.windows)) else ''}"
     )
 

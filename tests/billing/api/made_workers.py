@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 from billing.api.workers import Worker
 from pricing_rules.document import DocumentError
@@ -30,7 +31,7 @@ def hold_on(worker: Worker) -> None:
     signal.signal(signal.SIGINT, lambda number, frame: sys.exit())
     serve(worker)
     while worker.number == 1 and os.getppid() == worker.parent:
-        signal.pause()
+        time.sleep(0.01)  # a signal just before signal.pause() would never be seen
 
 
 def refuse(worker: Worker) -> None:

@@ -7,8 +7,12 @@ from typing import Any, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from billing.api.joined_writes import JoinedWrites
+from billing.api.server import BoundedProtocol, _configured
+from billing.settings import Settings
 
 
 class Wire:
@@ -103,3 +107,38 @@ def test_in_all_else_it_is_the_transport_that_it_was_given() -> None:
         return one.get_extra_info("peername"), one.is_closing()
 
     assert asyncio.run(run()) == ("its peername", False)
+
+
+async def say_ok(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that answers at once."""
+    length = (b"content-length", b"2")
+    start: Message = {"type": "http.response.start", "status": 200, "headers": [length]}
+    await send(start)
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+def test_who_sends_its_request_and_no_more_is_answered() -> None:
+    config = _configured(say_ok, settings=Settings())
+
+    async def run() -> list[bytes]:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: BoundedProtocol(
+                config=config, server_state=ServerState(), app_state={}, _loop=loop
+            ),
+            "127.0.0.1",
+            0,
+        )
+        answers = []
+        async with server:
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+                writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                writer.write_eof()
+                answers.append(await reader.read())
+                writer.close()
+        return answers
+
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:  # the loop of a service
+        answers = runner.run(run())
+    assert [(one[:15], one[-2:]) for one in answers] == [(b"HTTP/1.1 200 OK", b"ok")] * 20

@@ -9,12 +9,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import count
+from random import Random
 from typing import Any
 
 import pytest
 
+from billing.settings import Settings
 from billing.store.events import read_events
-from tests.billing.api.made_service import EVENT, LINES, Made, made_service, sent, verdicts
+from billing.store.store import Store
+from tests.billing.api.made_service import (
+    EVENT,
+    LINES,
+    Made,
+    made_service,
+    sent,
+    served,
+    verdicts,
+)
 
 Json = Any
 
@@ -242,3 +253,24 @@ def test_a_name_has_at_most_200_characters(made: Made, size: int, status: int) -
     for place in ("id", "source", "subject"):
         event = {**sent(next(NUMBERS)), place: "é" * (size - 6) + f"{next(NUMBERS):06}"}
         assert made.post(event).status_code == status
+
+
+def test_names_too_long_for_an_index_of_the_database_are_refused_and_others_go_in(
+    store: Store,
+) -> None:
+    # 200 characters of 4 bytes are let in as one name; four such make 3,200 bytes, and an index of
+    # PostgreSQL takes 2,704.
+    # They differ: what repeats itself is stored in less.
+    drawn = Random(1)
+    names = ["".join(chr(drawn.randrange(0x20000, 0x2A000)) for _ in range(200)) for _ in range(4)]
+    long = sent(1, account=names[0])
+    long["data"] |= dict(zip(("model", "service_tier", "region"), names[1:], strict=True))
+    with served(store, settings=Settings()) as one:
+        answer = one.post(long)
+        assert one.post(sent(2)).status_code == 200
+    if not store.where.startswith("postgresql"):
+        assert answer.status_code == 200
+        return
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "urn:tokenworks:problem:too-long"
+    assert "shorten one of them" in answer.json()["detail"]

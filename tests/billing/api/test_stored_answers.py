@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 
+from billing.api.metrics import Metrics
 from billing.api.service import Service, _settle
 from billing.operations.verify import verify
 from billing.operations.writer import Settled, WriterFullError
@@ -61,6 +62,26 @@ def test_an_answer_that_cannot_be_made_fails_its_own_request_alone() -> None:
         one, failed, other = asyncio.run(run(store))
         assert (one, repr(failed), other) == ("accepted", "LookupError('mine')", "accepted")
         assert verify(store).holds  # what it was made of is stored all the same
+
+
+def test_what_cannot_be_counted_is_stored_and_answered_all_the_same(
+    log: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(metrics: Metrics, group: Sequence[Settled], *, waiting: int) -> None:
+        raise FileNotFoundError("counter_1.db")
+
+    monkeypatch.setattr(Metrics, "settled", fail)
+
+    async def run(store: Store) -> str:
+        async with held_service(store) as (service, gate):
+            one = asked(service, 1, answer=kind)
+            await asyncio.sleep(0)
+            gate.open()
+            return await one
+
+    with own_store() as (_, store):
+        assert asyncio.run(run(store)) == "accepted"
+    assert [one["event"] for one in log if one["log_level"] == "error"] == ["not_counted"] * 2
 
 
 def test_answers_are_made_by_the_writer_and_the_loop_is_woken_once_for_a_group(

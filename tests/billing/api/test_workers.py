@@ -11,6 +11,8 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -21,7 +23,17 @@ from typing import Any
 import pytest
 
 from billing.api import access, workers
-from billing.api.workers import STEADY_S, Work, _Keeper, _Kept, keep_workers
+from billing.api.workers import (
+    COUNTED,
+    RESERVED_BYTES,
+    STEADY_S,
+    Work,
+    _Keeper,
+    _Kept,
+    _reserve,
+    count_in,
+    keep_workers,
+)
 from billing.settings import Settings
 from billing.store.store import Store
 from pricing_rules.document import DocumentError
@@ -149,6 +161,76 @@ def test_a_process_that_the_system_does_not_give_is_tried_again(
     kept(made_workers.serve, listener=listener, steps=steps)
     (failed,) = noted(log, "worker_not_started")
     assert failed["reason"] == "cannot be started (cannot allocate memory)"
+
+
+def test_a_worker_for_which_no_file_is_left_is_tried_again(
+    listener: socket.socket, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = workers._spawn.Pipe
+    refused = [OSError(23, "Too many open files in system")]
+
+    def pipe_later(duplex: bool = True) -> Any:
+        if duplex and refused:
+            raise refused.pop()
+        return pipe(duplex)
+
+    monkeypatch.setattr(workers._spawn, "Pipe", pipe_later)
+    steps = [(serving(log, times=2), told(signal.SIGTERM))]
+    kept(made_workers.serve, listener=listener, steps=steps)
+    (failed,) = noted(log, "worker_not_started")
+    assert failed["reason"] == "cannot be started (too many open files in system)"
+
+
+COUNT_ALL = """
+import sys
+from pathlib import Path
+from billing.api.access import SCOPES
+from billing.api.metrics import Metrics
+from billing.api.webhook_metrics import WebhookMetrics
+from billing.api.workers import count_in
+
+count_in(Path(sys.argv[1]), worker=1)
+metrics = Metrics(counters=Path(sys.argv[1]))
+WebhookMetrics(metrics.registry)
+sys.stdout.write(" ".join(sorted(one.name for one in Path(sys.argv[1]).iterdir())))
+for method, path in SCOPES:
+    for status in range(400, 420):
+        metrics.answered(method=method, route=path, status=status, seconds=0.1)
+"""
+
+
+def test_all_that_a_worker_may_count_has_its_room_before_it_serves(tmp_path: Path) -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", COUNT_ALL, tmp_path], stdout=subprocess.PIPE, check=True, text=True
+    ).stdout
+    assert said.split() == sorted(f"{name}_1.db" for name in COUNTED)
+    for file in tmp_path.iterdir():
+        found = file.stat()  # none grew, and none has holes
+        assert (found.st_size, found.st_blocks * 512 >= RESERVED_BYTES) == (RESERVED_BYTES, True)
+
+
+def test_a_folder_that_is_gone_or_full_is_said_and_nothing_is_half_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(DocumentError, match=r"gone: cannot hold what workers count \(no such file"):
+        count_in(tmp_path / "gone", worker=1)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(
+        DocumentError, match=r"\(no space left on device\); make room there, or set"
+    ):
+        count_in(tmp_path, worker=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_worker_before_counted_stays(tmp_path: Path) -> None:
+    for name in COUNTED:
+        (tmp_path / f"{name}_1.db").write_bytes(b"counted")
+    for name in COUNTED:
+        _reserve(tmp_path / f"{name}_1.db")
+        assert (tmp_path / f"{name}_1.db").read_bytes() == b"counted"
 
 
 def test_a_worker_that_ends_badly_while_it_stops_is_said(listener: socket.socket, log: Log) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 
 from billing.operations.live_usage import UsageQuestion, usage_page
@@ -161,3 +162,19 @@ def test_a_backup_that_only_reads_the_sequence_is_not_waited_for(
     with three.read() as backup:
         run(backup, statement="SELECT last_value FROM events_seq_seq")
         assert all_pages(read_events, three) == ["e1", "e2", "e3"]
+
+
+def test_a_transaction_that_is_prepared_is_waited_for(
+    three: Store, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numbering, "BUSY_TIMEOUT_S", 0.0)
+    with psycopg.connect(database, autocommit=True) as other:  # no process holds it any more
+        other.execute("BEGIN")
+        other.execute("SELECT nextval('events_seq_seq')")
+        other.execute("PREPARE TRANSACTION 'later'")
+        try:
+            with pytest.raises(StoreBusyError, match="others have been storing events for long"):
+                read_events(three, None)
+        finally:
+            other.execute("COMMIT PREPARED 'later'")
+    assert all_pages(read_events, three) == ["e1", "e2", "e3"]

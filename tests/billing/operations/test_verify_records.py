@@ -284,6 +284,34 @@ DAMAGES: dict[str, tuple[tuple[str, ...], str]] = {
         ("""UPDATE corrections SET detail = replace(detail, '"e6"', '"e1"')""",),
         "says that the event gw/e1 came with it, and it did not",
     ),
+    "an audit row of which the corrections are none": (
+        ("""UPDATE audit SET detail = '{"corrections":5}' WHERE command = 'backfill apply'""",),
+        "changed_correction: correction bf_1: is there, and nobody recorded that it was made",
+    ),
+    "an audit row of which the corrections have no names": (
+        ("""UPDATE audit SET detail = '{"corrections":[[1]]}' WHERE command = 'backfill apply'""",),
+        "changed_correction: correction bf_1: is there, and nobody recorded that it was made",
+    ),
+    "an epoch with a number of its own": (
+        (f"UPDATE epochs SET epoch = {2**62} WHERE epoch = 2",),
+        f"epoch: epochs 12 to {2**62 - 1}: are not there",
+    ),
+    "a total beyond all years": (
+        (f"UPDATE usage_totals SET segment_start_at = {2**62} WHERE account = 'b'",),
+        "total: account b, epoch 1, segment from 4,611,686,018,427,387,904 microseconds since 1970",
+    ),
+    "a total of less than nothing": (
+        ("""UPDATE usage_totals SET leaves = '{"input_tokens":-5}' WHERE account = 'b'""",),
+        "quantity: account b: its totals are of usage that cannot be rated",
+    ),
+    "a posting in no currency": (
+        (f"UPDATE ledger_transactions SET currency = '{{1}}' {OF_FIRST}",),
+        "receivable:a in {1}: ledger",
+    ),
+    "counts of an event that a correction names": (
+        ("UPDATE events SET units = '{' WHERE id = 'e4'",),
+        "changed_event: event gw/e4: what is stored of it",
+    ),
     "a backfill of which an event is gone": (
         ("DELETE FROM events WHERE id = 'e7'", "DELETE FROM event_ids WHERE id = 'e7'"),
         "changed_correction: correction bf_1: says that it added 1 events and has 0",

@@ -70,6 +70,7 @@ class Server:
                     *(self.programs / "postgres", "-D", self.folder / "data", "-k", self.folder),
                     *("-c", "listen_addresses=", "-c", "shared_buffers=64MB"),
                     *("-c", "autovacuum=off", "-c", "dynamic_shared_memory_type=mmap"),
+                    *("-c", "max_prepared_transactions=2"),
                 ],
                 stdout=log,
                 stderr=log,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import msgspec
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from billing.store.correction_details import CorrectionKind, read_detail
 from billing.store.corrections import (
     Correction,
     EventStep,
@@ -149,3 +153,9 @@ def test_a_list_is_paged_in_the_order_of_making_whatever_the_names(store: Store)
         assert of_b == ()
         of_a = read_corrections(connection, account="a", after=after, limit=9)
         assert [one.correction for one in of_a] == ["cor_2", "cor_0"]
+
+
+def test_what_a_correction_of_no_kind_says_of_itself_cannot_be_read() -> None:
+    kind = cast(CorrectionKind, "x")  # as an editor left it
+    with pytest.raises(msgspec.DecodeError, match="there is no correction of kind x"):
+        read_detail('{"steps":1}', kind=kind)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
-from billing.store.faults import StoreOverflowError, store_faults
+from billing.store.faults import StoreLimitError, StoreOverflowError, store_faults
 from billing.store.invoices import append_invoice
 from billing.store.place import find_place
 from billing.store.points import hooked
@@ -188,6 +188,7 @@ def test_without_the_driver_its_name_is_told(monkeypatch: pytest.MonkeyPatch) ->
         ("40001", StoreConflictError, "at the same time"),
         ("40P01", StoreConflictError, "at the same time"),
         ("53100", StoreError, "disk is full"),
+        ("54000", StoreLimitError, "too long together"),
         ("53300", StoreBusyError, "no connection left"),
         ("55P03", StoreBusyError, "in use"),
         ("57014", StoreBusyError, "time limit"),

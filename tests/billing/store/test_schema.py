@@ -20,6 +20,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from billing.store import schema
+from billing.store.events import append_events
 from billing.store.grid import append_grid, current_grid
 from billing.store.place import find_place
 from billing.store.rows import json_text
@@ -35,8 +36,9 @@ from billing.store.store import Store, StoreError, open_store
 from billing.store.table_parts import METADATA
 from billing.store.tables import APPEND_ONLY, REVISION
 from billing.store.usage_totals import add_totals, read_all_totals
+from billing.store.whole import identities_without_event
 from pricing_rules.usage.totals import Grid, negative
-from tests.billing.store.made_rows import fill, total
+from tests.billing.store.made_rows import event, fill, kinds, total
 from tests.house.tree import REPOSITORY
 
 REVISIONS = [
@@ -196,6 +198,24 @@ def test_a_cell_has_one_total_from_the_revision_of_events_on(store_place: str | 
     move(store_place, revision="0004")
     with connected(store_place) as raw:
         assert list(map(tuple, raw.exec_driver_sql(BY_UNIT))) == rows
+
+
+def test_an_id_whose_event_is_lost_stays_taken(store_place: str | Path) -> None:
+    move(store_place, revision="0004")
+    with connected(store_place) as raw:
+        raw.execute(
+            text(
+                "INSERT INTO event_ids (owner, source, id, payload_digest, account, epoch, "
+                "received_at) VALUES ('provider', 'gw', 'e1', 'd1', 'acme', 1, 5)"
+            )
+        )
+    upgrade(store_place)
+    with open_store(store_place) as opened, opened.write() as connection:
+        lost = [one.id for one in identities_without_event(connection)]
+        told = append_events(
+            connection, owner="provider", rows=[event("e1")], epoch=1, received_at=6
+        )
+    assert (lost, kinds(told)) == (["e1"], ["duplicate"])
 
 
 def test_a_negative_total_is_not_taken_to_the_revisions_that_know_none(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.store import usage_totals
 from billing.store.faults import StoreOverflowError
 from billing.store.grid import AccountGrid, account_grid
 from billing.store.rows import json_text
@@ -136,6 +137,15 @@ def test_a_sum_beyond_64_bits_is_refused(store: Store, much: UsageTotal, more: U
     assert stored(store) == (much,)
     with pytest.raises(StoreOverflowError, match="beyond 64 bits"):
         add(store, totals=[much, more])  # they are of one cell, and come together
+
+
+def test_more_cells_than_go_at_once_are_added_each_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_totals, "_ROWS_AT_ONCE", 2)
+    cells = tuple(total(segment_start_at=n, events=n + 1) for n in range(5))
+    add(store, totals=cells)
+    assert stored(store) == cells
 
 
 def test_totals_are_read_by_period_and_epoch(store: Store) -> None:

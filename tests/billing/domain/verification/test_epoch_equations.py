@@ -44,6 +44,28 @@ def test_an_epoch_in_the_middle_that_is_gone_is_named() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "last, named",
+    [
+        (11, [f"epoch {n}" for n in range(1, 11)]),
+        (12, [*(f"epoch {n}" for n in range(1, 11)), "epochs 11 to 11"]),
+        (2**62, [*(f"epoch {n}" for n in range(1, 11)), f"epochs 11 to {2**62 - 1}"]),
+    ],
+)
+def test_of_a_wide_gap_ten_epochs_are_named(last: int, named: list[str]) -> None:
+    only = [SealedEpoch(epoch=last, sealed_at=1)]
+    assert [where for where, _ in found(only, recorded=only)] == named
+
+
+def test_a_moment_beyond_all_years_is_told_as_it_is_stored() -> None:
+    edited = [SealedEpoch(epoch=1, sealed_at=2**62)]
+    (told,) = found(edited, recorded=[SealedEpoch(epoch=1, sealed_at=0)])
+    assert told[1] == (
+        "was sealed at 4,611,686,018,427,387,904 microseconds since 1970, and recorded as sealed "
+        "at 1970-01-01T00:00:00Z"
+    )
+
+
 def test_the_last_epoch_leaves_no_gap_and_is_missed_all_the_same() -> None:
     assert found(THREE[:2]) == [("epoch 3", "was sealed, as the audit says, and is not there")]
 

@@ -254,6 +254,7 @@ def test_numbers_without_a_gap_hold() -> None:
         ([1, 2, 3], 3, [("number_counter", "has number 3, and its counter stands at 3")]),
         ([0, 1], 2, [("number_counter", "has number 0, and its counter stands at 2")]),
         ([], 12, [("number_gap", "lacks number 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...")]),
+        ([], 2**62, [("number_gap", "lacks number 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...")]),
         ([1], 11 + 1, [("number_gap", "lacks number 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]),
     ],
 )
