@@ -15,15 +15,16 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Connection, Select, delete, or_, select
 
+from billing.domain.verification.equations import stored_moment_text
 from billing.store.faults import CountOverflowError
 from billing.store.grid import set_account_grid
 from billing.store.points import reach
-from billing.store.rows import json_text, whole_sum
+from billing.store.rows import json_text, read_counts, read_labels, whole_sum
 from billing.store.statements import run, run_each
 from billing.store.table_parts import Whole
 from billing.store.tables import USAGE_TOTALS
 from pricing_rules.document import DocumentError
-from pricing_rules.period import Period, moment_text
+from pricing_rules.period import Period
 from pricing_rules.usage.totals import CELL_ORDER, Cell, UsageTotal
 from pricing_rules.usage.units import REPORTED_UNITS
 
@@ -40,9 +41,7 @@ _LEAVES = frozenset(REPORTED_UNITS)
 _IS_THERE = or_(_COLUMNS.events != 0, _COLUMNS.leaves != "{}")
 """What was taken away whole is no total."""
 
-_read_pairs = msgspec.json.Decoder(dict[str, str]).decode
 _read_keys = msgspec.json.Decoder(tuple[str, ...]).decode
-_read_leaves = msgspec.json.Decoder(dict[str, int]).decode
 
 
 class DamagedTotalError(DocumentError):
@@ -244,14 +243,14 @@ def _total(row: Sequence[Any]) -> UsageTotal:
     account, epoch, start_at, tokens, model, service_tier, region, outcome, *rest = row
     dimensions_text, windows_text, events, leaves_text = rest
     try:
-        dimensions = _canonical(dimensions_text, read=_read_pairs)
+        dimensions = _canonical(dimensions_text, read=read_labels)
         windows = _canonical(windows_text, read=_read_keys)
-        leaves = _canonical(leaves_text, read=_read_leaves)
+        leaves = _canonical(leaves_text, read=read_counts)
         if not leaves.keys() <= _LEAVES or not all(leaves.values()):
             raise ValueError(f"no leaves: {leaves}")
     except ValueError as error:
         raise DamagedTotalError(
-            f"account {account}, epoch {epoch}, segment from {moment_text(start_at)}, "
+            f"account {account}, epoch {epoch}, segment from {stored_moment_text(start_at)}, "
             f"{model} in {service_tier}",
             "its total is not written as this program writes it; "
             f"run tokenworks grid rebuild --account {account}",

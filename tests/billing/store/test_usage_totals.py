@@ -263,6 +263,15 @@ def test_a_row_that_nobody_wrote_so_is_named(store: Store, column: str, text: st
     assert stored(store) == (total(),)
 
 
+def test_a_damaged_row_is_named_also_where_its_segment_lies_beyond_all_years(store: Store) -> None:
+    add(store, totals=[total()])
+    damage(store, "UPDATE usage_totals SET leaves = '[]', segment_start_at = 4611686018427387904")
+    with pytest.raises(
+        DamagedTotalError, match="4,611,686,018,427,387,904 microseconds since 1970"
+    ):
+        stored(store)
+
+
 UNITS = ("cache_write_1h_tokens", "cache_write_tokens", "input_audio_tokens", "input_tokens")
 TOTALS = st.builds(
     total,
